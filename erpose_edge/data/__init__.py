@@ -1,0 +1,1 @@
+"""Data: label readers, augmentation and the generated people."""

@@ -1,0 +1,100 @@
+"""Sources of labelled images: photographs on disk and generated people, behind one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erpose_edge.config import GeneratedSource, LabelledSource
+from erpose_edge.data.generated.people import GeneratedPeople
+from erpose_edge.data.sample import Sample, sample_of
+from erpose_edge.errors import DataError
+from erpose_edge.metrics.image_labels import ImageLabels, Rejected
+from erpose_edge.metrics.labels import read_labels
+from erpose_edge.runtime.images import read_image
+from erpose_edge.skeleton import Skeleton
+
+class Source(Protocol):
+    """Labelled images by index."""
+
+    rejected: list[Rejected]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
+        """Return image ``index``, BGR uint8, and its labels.
+
+        Raises:
+            ImageError: The image cannot be read.
+        """
+        ...
+
+    def sample(self, index: int) -> Sample:
+        """Return image ``index`` as a sample; raises as ``image_and_labels``."""
+        ...
+
+
+@dataclass
+class Photographs:
+    """A label file and its folder of images."""
+
+    labels: list[ImageLabels]
+    images: Path
+    rejected: list[Rejected]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
+        """See `Source`."""
+        labels = self.labels[index]
+        return read_image(self.images / labels.file_name), labels
+
+    def sample(self, index: int) -> Sample:
+        """See `Source`."""
+        return sample_of(*self.image_and_labels(index), complete=False)
+
+
+@dataclass
+class Generated:
+    """Generated people; every unlabelled keypoint is known to lie outside the picture."""
+
+    people: GeneratedPeople
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
+        """See `Source`."""
+        return self.people[index]
+
+    def sample(self, index: int) -> Sample:
+        """See `Source`."""
+        return sample_of(*self.image_and_labels(index), complete=True)
+
+
+def open_source(
+    config: LabelledSource | GeneratedSource, skeleton: Skeleton
+) -> Source:
+    """Open what a config names.
+
+    Args:
+        config: An entry of ``data.train``, or ``data.val``.
+        skeleton: Of the run.
+
+    Raises:
+        DataError: Label file or image folder cannot be used.
+    """
+    if isinstance(config, GeneratedSource):
+        return Generated(GeneratedPeople(config.count, seed=config.seed, size=config.size))
+    labels = read_labels(config.labels, skeleton)
+    if not config.images.is_dir():
+        raise DataError(f"images {config.images}: expected a folder, got none; check the path")
+    return Photographs(labels.images, config.images, list(labels.rejected))

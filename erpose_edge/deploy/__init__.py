@@ -1,0 +1,1 @@
+"""From weights to a verdict: target profiles, export in their precision order, budget."""

@@ -1,0 +1,217 @@
+"""From a weights file to the artifact of one engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import fx
+
+from erpose_edge import __version__
+from erpose_edge.data.generated.scene import render_scene
+from erpose_edge.errors import RequestError, TargetError
+from erpose_edge.exporters import openvino
+from erpose_edge.exporters.dialect import not_negative_as_uint8
+from erpose_edge.exporters.onnx import INPUT_NAME, export_onnx, serialize
+from erpose_edge.network.checkpoint import Weights
+from erpose_edge.network.plan import STRIDES
+from erpose_edge.network.pose_network import DeployNetwork, output_names
+from erpose_edge.quantization.checkpoint import activation_scales, deployed_network, policy_of
+from erpose_edge.quantization.fake_quantize import quantized_convolutions
+from erpose_edge.quantization.recipe import fingerprint
+from erpose_edge.runtime.artifact import Artifact, write_artifact
+from erpose_edge.runtime.decode import CONTRACTS, decode
+from erpose_edge.runtime.manifest import (
+    InputSpec,
+    Manifest,
+    NetworkFacts,
+    OutputSpec,
+    SelfTest,
+)
+from erpose_edge.runtime.preprocess import PADDING, preprocess
+
+if TYPE_CHECKING:
+    import onnx
+
+# What each engine's artifacts can hold.
+PRECISIONS: dict[str, tuple[str, ...]] = {
+    "openvino": ("fp32", "fp16", "int8"),
+    "onnxruntime": ("fp32", "int8"),
+}
+MODEL_ONNX = "model.onnx"
+LICENCES = ("Apache-2.0",)
+
+_TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "openvino")
+_SELF_TEST_SEEDS = (1, 2, 3)
+_SELF_TEST_SIZE = (480, 640)
+_SELF_TEST_SCORE = 0.3
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export for.
+
+    Attributes:
+        target: Name of the device profile, for the manifest.
+        engine: What will run the network, a key of `PRECISIONS`.
+        precision: ``fp32``, ``fp16`` or ``int8``; ``fp16`` halves the files, CPUs compute it in
+            float32 all the same.
+        contract: ``raw``, ``decoded`` or ``compact``.
+        input_size: (height, width) in pixels, multiples of 32; None takes that of the weights.
+        max_poses: At most so many poses are returned.
+    """
+
+    target: str
+    engine: str
+    precision: str
+    contract: str = "compact"
+    input_size: tuple[int, int] | None = None
+    max_poses: int = 30
+
+
+def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> Artifact:
+    """Write the artifact of ``weights`` for one engine; what was there is replaced at the end.
+
+    Args:
+        weights: As read from a file; quantized for ``int8``, float or quantized otherwise.
+        request: What to export for.
+        folder: Of the artifact.
+
+    Raises:
+        TargetError: There is no exporter for the engine.
+        RequestError: The engine has no such precision, or there is no such contract.
+        ExportError: The engine does not take the graph, or does not run in int8 what the policy
+            says.
+        WeightsError: ``int8`` was asked of float weights.
+        MissingExtraError: A package of the ``export`` or the engine's extra is missing.
+    """
+    _check(request)
+    quantized = request.precision == "int8"
+    size = request.input_size or weights.input_size
+    network = deployed_network(weights, quantized=quantized)
+    model = export_onnx(network, request.contract, size, request.max_poses)
+    if quantized:
+        dialects = policy_of(weights).dialects.items()
+        if any(name == request.engine and d.not_negative == "uint8" for name, d in dialects):
+            model = not_negative_as_uint8(model)
+    files = _files(model, request, network)
+    manifest = _manifest(weights, request, network, model, size)
+    return write_artifact(folder, manifest, files)
+
+
+def _check(request: ExportRequest) -> None:
+    where = f"export for {request.target}"
+    if request.engine not in PRECISIONS:
+        raise TargetError(
+            f"{where}: engine: expected {' or '.join(PRECISIONS)}, got {request.engine}; "
+            "choose another target"
+        )
+    for field, got, known in (
+        ("precision", request.precision, PRECISIONS[request.engine]),
+        ("contract", request.contract, CONTRACTS),
+    ):
+        if got not in known:
+            raise RequestError(
+                f"{where}: {field}: expected {' or '.join(known)}, got {got!r}; "
+                f"choose one that {request.engine} has"
+            )
+
+
+def _files(
+    model: onnx.ModelProto, request: ExportRequest, network: fx.GraphModule
+) -> dict[str, bytes]:
+    if request.engine != "openvino":
+        return {MODEL_ONNX: serialize(model)}
+    files = openvino.convert(model, half=request.precision == "fp16")
+    if request.precision == "int8":
+        openvino.require_int8(
+            openvino.convolution_precisions(files), list(quantized_convolutions(network))
+        )
+    return files
+
+
+def _manifest(
+    weights: Weights,
+    request: ExportRequest,
+    network: fx.GraphModule,
+    model: onnx.ModelProto,
+    size: tuple[int, int],
+) -> Manifest:
+    quantized = request.precision == "int8"
+    details = weights.details
+    return Manifest(
+        target=request.target,
+        engine=request.engine,
+        precision=request.precision,
+        contract=request.contract,
+        input=InputSpec(INPUT_NAME, (1, 3, *size)),
+        outputs=_outputs(model),
+        skeleton=weights.skeleton,
+        strides=STRIDES,
+        max_poses=request.max_poses,
+        network=NetworkFacts(
+            weights.scale, weights.activation, sum(p.numel() for p in network.parameters())
+        ),
+        weights_sha256=weights.sha256,
+        preprocessing={
+            "colour": "RGB",
+            "divide_by": 255,
+            "letterbox": "aspect ratio kept, centred",
+            "padding": PADDING,
+        },
+        scales=activation_scales(network) if quantized else {},
+        files={},
+        calibration_sha256=details.get("calibration_sha256") if quantized else None,
+        policy_sha256=fingerprint(policy_of(weights)) if quantized else None,
+        tool_versions=tool_versions(),
+        licences=LICENCES,
+        self_test=_self_test(network, weights, request, size),
+    )
+
+
+def _outputs(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
+    specs = []
+    for output in model.graph.output:
+        shape = tuple(d.dim_value for d in output.type.tensor_type.shape.dim)
+        kind, _, stride = output.name.partition("_")
+        if kind == "keypoints":
+            unit, limits = ("2 strides" if stride else "input px"), None
+        else:
+            unit, limits = ("logit", None) if stride else ("probability", (0.0, 1.0))
+        specs.append(OutputSpec(output.name, shape, "float32", unit, limits))
+    return tuple(specs)
+
+
+def _self_test(
+    network: fx.GraphModule, weights: Weights, request: ExportRequest, size: tuple[int, int]
+) -> SelfTest:
+    """Return the poses that the network finds in generated pictures, computed by torch."""
+    deployed = DeployNetwork(network, request.contract, size, request.max_poses).eval()
+    found = []
+    for seed in _SELF_TEST_SEEDS:
+        images, letterbox = preprocess(render_scene(seed, _SELF_TEST_SIZE)[0], size)
+        with torch.inference_mode():
+            arrays = [tensor.numpy() for tensor in deployed(torch.from_numpy(images))]
+        outputs: dict[str, np.ndarray] = dict(
+            zip(output_names(request.contract), arrays, strict=True)
+        )
+        poses = decode(
+            outputs, request.contract, letterbox, STRIDES, _SELF_TEST_SCORE, request.max_poses
+        )
+        found.append(poses.to_json())
+    return SelfTest(_SELF_TEST_SEEDS, _SELF_TEST_SIZE, tuple(found))
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the version of every installed package that has a hand in an export."""
+    found = {"erpose-edge": __version__}
+    for tool in _TOOLS:
+        try:
+            found[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return found

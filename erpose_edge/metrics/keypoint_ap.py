@@ -1,0 +1,190 @@
+"""Keypoint average precision and recall, equal to those of pycocotools.
+
+Ref: https://cocodataset.org/#keypoints-eval; COCOeval of pycocotools 2.0. One difference is meant:
+pycocotools takes a match with the annotation whose id is 0 for no match, which is not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from erpose_edge.errors import DataError
+from erpose_edge.metrics.image_labels import ImageLabels, LabelSet
+from erpose_edge.metrics.matching import (
+    AREA_RANGES,
+    MAX_POSES,
+    THRESHOLDS,
+    Matches,
+    RankedPoses,
+    ignored_people,
+    match,
+)
+from erpose_edge.metrics.oks import similarity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from erpose_edge.runtime.poses import Poses
+    from erpose_edge.skeleton import Skeleton
+
+UNDEFINED = -1.0  # nobody to find: neither right nor wrong
+_RECALLS = np.linspace(0, 1, 101)
+
+
+@dataclass(frozen=True)
+class KeypointAP:
+    """How well poses fit labelled people; every number is in [0, 1], or -1 where it is undefined.
+
+    Attributes:
+        ap: Mean average precision at OKS 0.50 to 0.95.
+        ap50: Average precision at OKS 0.50.
+        ap75: Average precision at OKS 0.75.
+        ap_medium: As ``ap``, for people of 32^2 to 96^2 square pixels.
+        ap_large: As ``ap``, for people from 96^2 square pixels.
+        ar: Mean recall at OKS 0.50 to 0.95.
+        per_keypoint_oks: For each keypoint, its mean similarity over the people that are found at
+            OKS 0.50 and label it.
+        images: Number of images.
+        people: Number of people to find.
+    """
+
+    ap: float
+    ap50: float
+    ap75: float
+    ap_medium: float
+    ap_large: float
+    ar: float
+    per_keypoint_oks: dict[str, float]
+    images: int
+    people: int
+
+
+def evaluate(
+    ground_truth: LabelSet | Sequence[ImageLabels],
+    detections: Mapping[int, Poses],
+    skeleton: Skeleton,
+) -> KeypointAP:
+    """Return the keypoint AP of ``detections``.
+
+    Args:
+        ground_truth: Labelled images.
+        detections: For each image id, its poses in source pixels. An image that is left out has
+            none; of more than 20 the best 20 count.
+        skeleton: Of both.
+
+    Raises:
+        DataError: Poses stand on an unknown image, have another number of keypoints, or are not
+            finite.
+    """
+    listed = ground_truth.images if isinstance(ground_truth, LabelSet) else ground_truth
+    images = sorted(listed, key=lambda image: image.image_id)
+    _check_ids(images, detections)
+    sigmas = np.array(skeleton.sigmas)
+    poses = [_rank(detections.get(image.image_id), image, len(skeleton)) for image in images]
+    matches = match(images, poses, sigmas)
+    scores = np.concatenate([np.zeros(0)] + [ranked.scores for ranked in poses])
+    people = sum((~ignored_people(image)).sum(axis=1) for image in images)
+    precision, recall = _accumulate(matches, scores, np.broadcast_to(people, len(AREA_RANGES)))
+    everyone, medium, large = precision
+    return KeypointAP(
+        ap=float(everyone.mean()),
+        ap50=float(everyone[0].mean()),
+        ap75=float(everyone[5].mean()),
+        ap_medium=float(medium.mean()),
+        ap_large=float(large.mean()),
+        ar=float(recall[0].mean()),
+        per_keypoint_oks=_per_keypoint(images, poses, matches, skeleton),
+        images=len(images),
+        people=sum(int(np.count_nonzero(~image.ignore)) for image in images),
+    )
+
+
+def _check_ids(images: list[ImageLabels], detections: Mapping[int, Poses]) -> None:
+    known = {image.image_id for image in images}
+    if len(known) != len(images):
+        raise DataError("labels: expected one entry for each image id, got an id twice")
+    unknown = sorted(set(detections) - known)
+    if unknown:
+        raise DataError(f"poses: expected images of the labels, got image {unknown[0]}")
+
+
+def _rank(poses: Poses | None, image: ImageLabels, keypoints: int) -> RankedPoses:
+    if poses is None:
+        return RankedPoses(np.zeros(0), np.zeros((0, keypoints, 2)))
+    scores = np.asarray(poses.scores, np.float64)
+    points = np.asarray(poses.keypoints, np.float64)
+    expected = (len(scores), keypoints, 2)
+    if points.shape != expected:
+        raise DataError(
+            f"poses of image {image.image_id}: expected keypoints {expected}, got {points.shape}"
+        )
+    if not (np.isfinite(scores).all() and np.isfinite(points).all()):
+        raise DataError(
+            f"poses of image {image.image_id}: expected finite scores and keypoints, got others; "
+            "the network or its engine is broken"
+        )
+    best = np.argsort(-scores, kind="stable")[:MAX_POSES]
+    return RankedPoses(scores[best], points[best])
+
+
+def _accumulate(
+    matches: Matches, scores: NDArray[np.float64], people: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return precision at each recall (A, T, R) and the highest recall (A, T).
+
+    Args:
+        matches: Of M poses.
+        scores: (M,).
+        people: Number of people to find in each area range, (A,).
+    """
+    precision = np.full((len(AREA_RANGES), len(THRESHOLDS), len(_RECALLS)), UNDEFINED)
+    recall = np.full(precision.shape[:2], UNDEFINED)
+    order = np.argsort(-scores, kind="stable")
+    found = (matches.person >= 0)[..., order]
+    counts = ~matches.ignored[..., order]
+    right = (found & counts).cumsum(axis=2)
+    wrong = (~found & counts).cumsum(axis=2)
+    for area, threshold in np.ndindex(recall.shape):
+        if people[area]:
+            curve = _precision_curve(
+                right[area, threshold], wrong[area, threshold], int(people[area])
+            )
+            precision[area, threshold], recall[area, threshold] = curve
+    return precision, recall
+
+
+def _precision_curve(
+    right: NDArray[np.int64], wrong: NDArray[np.int64], people: int
+) -> tuple[NDArray[np.float64], float]:
+    """Return the precision at each of the 101 recalls, and the recall of all poses."""
+    if not len(right):
+        return np.zeros(len(_RECALLS)), 0.0
+    recall = right / people
+    precision = right / (wrong + right + np.spacing(1))
+    falling = np.maximum.accumulate(precision[::-1])[::-1]  # the best at this recall or a higher
+    reached = np.searchsorted(recall, _RECALLS, side="left")
+    return np.append(falling, 0.0)[reached], float(recall[-1])
+
+
+def _per_keypoint(
+    images: list[ImageLabels], poses: list[RankedPoses], matches: Matches, skeleton: Skeleton
+) -> dict[str, float]:
+    person = np.where(matches.ignored[0, 0], -1, matches.person[0, 0])  # all areas, OKS 0.50
+    total, labelled = np.zeros(len(skeleton)), np.zeros(len(skeleton))
+    start = 0
+    for image, ranked in zip(images, poses):  # noqa: B905 - boards run Python 3.8
+        taken = person[start : start + len(ranked.scores)]
+        start += len(taken)
+        labels = image.keypoints[taken[taken >= 0]].astype(np.float64)
+        offsets = ranked.keypoints[taken >= 0] - labels[:, :, :2]
+        areas = image.areas[taken[taken >= 0], None]
+        close = similarity((offsets**2).sum(axis=2), areas, np.array(skeleton.sigmas))
+        visible = labels[:, :, 2] > 0
+        total += (close * visible).sum(axis=0)
+        labelled += visible.sum(axis=0)
+    mean = np.where(labelled > 0, total / np.maximum(labelled, 1), UNDEFINED)
+    return {name: float(mean[index]) for index, name in enumerate(skeleton.keypoints)}

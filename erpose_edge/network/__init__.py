@@ -1,0 +1,1 @@
+"""ER-Pose: backbone, neck and keypoint-driven head at scales n/s/m/l/x, and its weights files."""

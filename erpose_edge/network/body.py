@@ -1,0 +1,63 @@
+"""Backbone and neck: from an image to features at strides 8, 16 and 32."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from erpose_edge.network.blocks import ConvBlock, CspBlock, PoolPyramid
+from erpose_edge.network.plan import NetworkPlan
+
+
+class Backbone(nn.Module):
+    """CSP backbone; returns features at strides 8, 16, 32."""
+
+    def __init__(self, plan: NetworkPlan, *, activation: str) -> None:
+        super().__init__()
+        widths = plan.widths
+        self.stem = ConvBlock(3, widths[0], 3, 2, activation=activation)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                ConvBlock(c_in, c_out, 3, 2, activation=activation),
+                CspBlock(c_out, c_out, depth, residual=True, activation=activation),
+            )
+            for c_in, c_out, depth in zip(widths, widths[1:], plan.depths, strict=False)
+        )
+        self.pool = PoolPyramid(widths[4], activation=activation)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        stride_4 = self.stages[0](self.stem(images))
+        stride_8 = self.stages[1](stride_4)
+        stride_16 = self.stages[2](stride_8)
+        stride_32 = self.pool(self.stages[3](stride_16))
+        return stride_8, stride_16, stride_32
+
+
+class Neck(nn.Module):
+    """Path aggregation: meaning flows down to stride 8, place flows back up to stride 32.
+
+    Ref: Liu et al., "PANet", 2018, https://arxiv.org/abs/1803.01534
+    """
+
+    def __init__(self, plan: NetworkPlan, *, activation: str) -> None:
+        super().__init__()
+        _, _, w8, w16, w32 = plan.widths
+
+        def csp(c_in: int, c_out: int) -> CspBlock:
+            return CspBlock(c_in, c_out, plan.neck_depth, residual=False, activation=activation)
+
+        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
+        self.up_16 = csp(w32 + w16, w16)
+        self.up_8 = csp(w16 + w8, w8)
+        self.shrink_8 = ConvBlock(w8, w8, 3, 2, activation=activation)
+        self.down_16 = csp(w8 + w16, w16)
+        self.shrink_16 = ConvBlock(w16, w16, 3, 2, activation=activation)
+        self.down_32 = csp(w16 + w32, w32)
+
+    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        stride_8, stride_16, stride_32 = features
+        up_16 = self.up_16(torch.cat([self.enlarge(stride_32), stride_16], 1))
+        out_8 = self.up_8(torch.cat([self.enlarge(up_16), stride_8], 1))
+        out_16 = self.down_16(torch.cat([self.shrink_8(out_8), up_16], 1))
+        out_32 = self.down_32(torch.cat([self.shrink_16(out_16), stride_32], 1))
+        return out_8, out_16, out_32

@@ -1,0 +1,196 @@
+"""Weights files: safetensors whose header says what network they belong to.
+
+The header holds the format, the kind (``float`` or ``qat``), the resolved config of the run and
+the skeleton, so that nobody has to remember what a file was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from erpose_edge.errors import IntegrityError, RequestError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from erpose_edge.network.pose_network import ERPose
+
+FORMAT = "erpose-weights-1"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One weights file in memory.
+
+    Attributes:
+        state: Tensors by name, float32 (or integer).
+        kind: ``float`` or ``qat``.
+        config: Resolved config of the run that made it.
+        details: Whatever else was written: policy, recipe, measured accuracy.
+        sha256: Hash of the file.
+        path: Where it was read from.
+    """
+
+    state: dict[str, Tensor]
+    kind: str
+    config: dict[str, Any]
+    details: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+    path: Path | None = None
+
+    @property
+    def scale(self) -> str:
+        """Scale of the network: n, s, m, l or x."""
+        return str(self.config["network"]["scale"])
+
+    @property
+    def activation(self) -> str:
+        """Activation of the network."""
+        return str(self.config["network"]["activation"])
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) that the network is meant for, in pixels."""
+        height, width = self.config["network"]["input_size"]
+        return int(height), int(width)
+
+    @property
+    def skeleton(self) -> str:
+        """Name of the skeleton."""
+        return str(self.config["skeleton"])
+
+
+def save_weights(path: Path, weights: Weights, *, half: bool = False) -> None:
+    """Write ``weights`` to ``path``; a file already there stays whole until the new one is.
+
+    Args:
+        path: Ends in ``.safetensors``; its folder is made if missing.
+        weights: ``sha256`` and ``path`` are not written.
+        half: Store float tensors of more than one dimension as float16.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    state = {
+        name: (t.half() if half and t.is_floating_point() and t.ndim > 1 else t).contiguous()
+        for name, t in ((n, t.detach().cpu()) for n, t in weights.state.items())
+    }
+    # Tensors that share memory are refused by safetensors; a clone is cheap.
+    state = {name: t.clone(memory_format=torch.contiguous_format) for name, t in state.items()}
+    header = {
+        "format": FORMAT,
+        "kind": weights.kind,
+        "config": json.dumps(weights.config, sort_keys=True),
+        "details": json.dumps(weights.details, sort_keys=True),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    save_file(state, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return format, kind, config and details of a weights file, without torch.
+
+    Raises:
+        RequestError: There is no file.
+        IntegrityError: The file is empty, cut short or not a weights file of this project.
+    """
+    if not path.is_file():
+        raise RequestError(f"weights {path}: expected a file, got none; check --weights")
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > size - 8:
+                raise ValueError("header longer than the file")
+            tensors = json.loads(file.read(length))
+        metadata = tensors["__metadata__"]
+        end = max(t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__")
+        if 8 + length + end != size:
+            raise ValueError("tensors cut short")
+        header = {
+            "format": metadata["format"],
+            "kind": metadata["kind"],
+            "config": json.loads(metadata["config"]),
+            "details": json.loads(metadata["details"]),
+        }
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"weights {path}: expected a safetensors file written by erpose-edge, got {size} bytes "
+            f"that are not ({error}); fetch or train it again"
+        ) from error
+    if header["format"] != FORMAT:
+        raise IntegrityError(
+            f"weights {path}: format: expected {FORMAT}, got {header['format']}; "
+            "use the release that wrote it"
+        )
+    return header
+
+
+def load_weights(path: Path) -> Weights:
+    """Read a weights file.
+
+    Raises:
+        RequestError: There is no file.
+        IntegrityError: The file is damaged or not a weights file of this project.
+    """
+    header = read_header(path)
+    from safetensors.torch import load
+
+    data = path.read_bytes()
+    state = {n: t.float() if t.is_floating_point() else t for n, t in load(data).items()}
+    return Weights(
+        state=state,
+        kind=header["kind"],
+        config=header["config"],
+        details=header["details"],
+        sha256=hashlib.sha256(data).hexdigest(),
+        path=path,
+    )
+
+
+def network_of(weights: Weights) -> ERPose:
+    """Build the float network that ``weights`` belong to, in eval mode.
+
+    Raises:
+        WeightsError: A tensor is missing, unknown or of another shape.
+    """
+    from erpose_edge.network.pose_network import ERPose
+    from erpose_edge.skeleton import skeleton_named
+
+    keypoints = len(skeleton_named(weights.skeleton))
+    network = ERPose(weights.scale, weights.activation, keypoints)
+    fill_network(network, weights)
+    return network.eval()
+
+
+def fill_network(network: ERPose, weights: Weights) -> None:
+    """Copy float ``weights`` into ``network``.
+
+    Raises:
+        WeightsError: The weights are of another scale or skeleton, or are quantized.
+    """
+    where = f"weights {weights.path or ''}".strip()
+    if weights.kind != "float":
+        raise WeightsError(f"{where}: kind: expected float, got {weights.kind}; pass float weights")
+    if weights.scale != network.plan.scale:
+        raise WeightsError(
+            f"{where}: network.scale: expected {network.plan.scale}, got {weights.scale}; "
+            f"pass --cfg {weights.scale}.yaml or weights of scale {network.plan.scale}"
+        )
+    own = network.state_dict()
+    for name in sorted(own.keys() | weights.state.keys()):
+        expected = tuple(own[name].shape) if name in own else "no such tensor"
+        got = tuple(weights.state[name].shape) if name in weights.state else "none"
+        if expected != got:
+            raise WeightsError(
+                f"{where}: {name}: expected {expected}, got {got}; "
+                "the weights belong to another network or skeleton"
+            )
+    network.load_state_dict(weights.state)

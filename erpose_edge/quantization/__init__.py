@@ -1,0 +1,1 @@
+"""Quantization: recipes, ranges, fake-quantization, and fine-tuning with it."""

@@ -1,0 +1,1 @@
+"""Training: assignment, losses, schedule, loop, resume, several processes."""

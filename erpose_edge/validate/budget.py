@@ -1,0 +1,140 @@
+"""Judge measured candidates of one network against the budget of a device.
+
+Candidates are tried in order; the first that keeps the budget is chosen. Every other one says why
+not, so that a failed deployment names the number that failed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from erpose_edge.errors import EXIT_ACCURACY, EXIT_LATENCY, EXIT_PASS
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an artifact must keep; None asks for nothing.
+
+    Attributes:
+        min_retention: Smallest keypoint AP as a fraction of fp32's on the same images.
+        max_p99_ms: Largest 99th percentile of the end-to-end latency, ms.
+        min_speedup_vs_fp32: Smallest ratio of the median latencies, fp32 over this one.
+    """
+
+    min_retention: float | None = None
+    max_p99_ms: float | None = None
+    min_speedup_vs_fp32: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One artifact as measured.
+
+    Attributes:
+        precision: fp32, fp16 or int8.
+        ap: Keypoint AP.
+        retention: ``ap`` as a fraction of fp32's; None where fp32 finds nobody.
+        p50_ms: Median end-to-end latency, ms.
+        p99_ms: Its 99th percentile, ms.
+        size_mb: Of all files, 10^6 bytes.
+        speedup_vs_fp32: Ratio of medians timed in turns; None for fp32 itself.
+    """
+
+    precision: str
+    ap: float
+    retention: float | None
+    p50_ms: float
+    p99_ms: float
+    size_mb: float
+    speedup_vs_fp32: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the candidates.
+
+    Attributes:
+        chosen: Precision of the first candidate within budget, or None.
+        candidates: As given.
+        rejected: For each candidate, the first reason against it, or None.
+        exit_code: 0, or which budget nobody kept: 3 accuracy, 4 latency.
+    """
+
+    chosen: str | None
+    candidates: tuple[Candidate, ...]
+    rejected: tuple[str | None, ...]
+    exit_code: int
+
+    @property
+    def passed(self) -> bool:
+        """True when a candidate was chosen."""
+        return self.chosen is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the keys of ``schemas/deploy.json`` that a verdict knows; ``artifact`` is not."""
+        return {
+            "verdict": "pass" if self.passed else "fail",
+            "chosen": self.chosen,
+            "candidates": [
+                {
+                    "precision": candidate.precision,
+                    "ap": candidate.ap,
+                    "retention": candidate.retention,
+                    "p50_ms": candidate.p50_ms,
+                    "p99_ms": candidate.p99_ms,
+                    "size_mb": candidate.size_mb,
+                    "speedup_vs_fp32": candidate.speedup_vs_fp32,
+                    "rejected": reason,
+                }
+                for candidate, reason in zip(  # noqa: B905 - boards run Python 3.8
+                    self.candidates, self.rejected
+                )
+            ],
+        }
+
+
+def retention(ap: float, reference_ap: float) -> float | None:
+    """Return ``ap`` as a fraction of fp32's, or None where fp32 finds nobody (AP 0 or -1)."""
+    return max(ap, 0.0) / reference_ap if reference_ap > 0 else None
+
+
+def judge(candidates: Sequence[Candidate], budget: Budget) -> Verdict:
+    """Choose the first candidate within ``budget``.
+
+    Without one the exit code tells what to work on: 4 when somebody kept the accuracy budget, so
+    that only time was missing, else 3.
+    """
+    accuracy = [_accuracy_miss(candidate, budget) for candidate in candidates]
+    rejected = tuple(
+        missed or _time_miss(candidates[index], budget) for index, missed in enumerate(accuracy)
+    )
+    chosen = candidates[rejected.index(None)].precision if None in rejected else None
+    if chosen is not None:
+        code = EXIT_PASS
+    else:
+        code = EXIT_LATENCY if any(reason is None for reason in accuracy) else EXIT_ACCURACY
+    return Verdict(chosen, tuple(candidates), rejected, code)
+
+
+def _accuracy_miss(candidate: Candidate, budget: Budget) -> str | None:
+    if budget.min_retention is None:
+        return None
+    if candidate.retention is None:
+        return "retention: expected an fp32 AP above 0 to compare with, got none; train the weights"
+    if not candidate.retention >= budget.min_retention:  # so that NaN never passes
+        return (
+            f"retention: expected at least {budget.min_retention:.2%} of fp32's AP, "
+            f"got {candidate.retention:.2%}"
+        )
+    return None
+
+
+def _time_miss(candidate: Candidate, budget: Budget) -> str | None:
+    if budget.max_p99_ms is not None and not candidate.p99_ms <= budget.max_p99_ms:
+        return f"p99: expected at most {budget.max_p99_ms:g} ms, got {candidate.p99_ms:.2f} ms"
+    least, speedup = budget.min_speedup_vs_fp32, candidate.speedup_vs_fp32
+    if least is not None and speedup is not None and not speedup >= least:
+        return f"speed: expected at least {least:g} x fp32's, got {speedup:.2f} x"
+    return None

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Time an artifact on this device: stage by stage, with what the processor is.
+
+Needs the artifact's folder, numpy, cv2 and the engine that the artifact names: no installation, no
+torch. The runtime is the project's own: it is looked for as an installed package, then in the
+folder above this script (a clone), then beside this script and beside the artifact. To bring it to
+a board copy this script, the artifact and ``erpose_edge/`` into one folder; of the latter
+``runtime/``, ``validate/`` and the modules at its top suffice.
+
+    python3 benchmark_device.py ARTIFACT [--seconds 5] [--image photo.jpg] [--threads N] [--json]
+
+Exit codes: 0 measured, 2 mistake in the request, 5 the engine does not take the artifact, 6 the
+artifact is damaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; return the exit code."""
+    options = _parser().parse_args(arguments)
+    if not _find_runtime(options.artifact):
+        print(
+            "error: erpose_edge: expected the package installed or its folder beside this script, "
+            "got neither; copy erpose_edge/ here",
+            file=sys.stderr,
+        )
+        return 2
+    from erpose_edge.errors import ErposeError
+
+    try:
+        _measure(options)
+    except ErposeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Time an artifact on this device.")
+    parser.add_argument("artifact", type=Path, help="folder with manifest.json")
+    parser.add_argument("--seconds", type=float, default=5.0, help="after the warm-up (default: 5)")
+    parser.add_argument("--image", type=Path, help="picture to measure with")
+    parser.add_argument("--threads", type=int, help="how many the engine may use")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def _find_runtime(artifact: Path) -> bool:
+    here = Path(__file__).resolve().parent
+    for folder in (None, here.parent, here, artifact.resolve().parent):
+        if folder is not None and (folder / "erpose_edge" / "runtime").is_dir():
+            sys.path.insert(0, str(folder))
+            importlib.invalidate_caches()
+        if importlib.util.find_spec("erpose_edge") is not None:
+            return True
+    return False
+
+
+def _measure(options: argparse.Namespace) -> None:
+    from erpose_edge.runtime.artifact import read_artifact
+    from erpose_edge.runtime.estimator import PoseEstimator
+    from erpose_edge.runtime.images import read_image
+    from erpose_edge.validate.latency import STAGES, bench
+
+    artifact = read_artifact(options.artifact)
+    frame = None if options.image is None else read_image(options.image)
+    latency = bench(PoseEstimator(artifact, threads=options.threads), frame, options.seconds)
+    if options.json:
+        print(json.dumps(latency.to_json(artifact.manifest), indent=2))
+        return
+    print(f"{artifact.manifest.target} {artifact.manifest.precision}, {latency.engine}")
+    print(f"{'stage':<12}{'p50 ms':>10}{'p90 ms':>10}{'p99 ms':>10}")
+    for stage in STAGES:
+        found = latency.stages[stage]
+        name = stage.replace("_", " ")
+        print(f"{name:<12}{found.p50:>10.2f}{found.p90:>10.2f}{found.p99:>10.2f}")
+    print("\n".join(latency.notes()))
+    if latency.unstable:
+        print("warning: unstable: is the machine busy?", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""``erpose-edge validate``: what goes to stdout, what to stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType, SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from erpose_edge.cli.app import main
+from erpose_edge.metrics.labels import read_labels
+from erpose_edge.runtime.poses import Poses
+from erpose_edge.schemas import load_schema
+from erpose_edge.skeleton import COCO_17, CROWDPOSE_14
+
+KEYPOINTS = np.linspace(5, 60, 34).reshape(17, 2)
+
+
+class OnePerson:
+    """Sees the person of `labels` in every picture."""
+
+    skeleton = COCO_17
+    score_threshold = 0.3
+
+    def __call__(self, frame):
+        return Poses(
+            np.array([0.9], np.float32),
+            KEYPOINTS[None].astype(np.float32),
+            np.ones((1, 17), np.float32),
+        )
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """What the command asked for; every source opens as `OnePerson`."""
+    asked = SimpleNamespace(estimator=OnePerson(), source=None, options=None)
+
+    def open_estimator(source, **options):
+        asked.source, asked.options = source, options
+        return asked.estimator
+
+    module = ModuleType("erpose_edge.deploy.default")
+    module.open_estimator = open_estimator
+    monkeypatch.setitem(sys.modules, "erpose_edge.deploy.default", module)
+    return asked
+
+
+def entry(annotation_id, keypoints=None):
+    points = np.c_[KEYPOINTS, np.full(17, 2)].ravel().tolist()
+    return {
+        "id": annotation_id,
+        "image_id": annotation_id,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [5, 5, 55, 55],
+        "area": 1600,
+        "num_keypoints": 17,
+        "keypoints": points if keypoints is None else keypoints,
+    }
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three images; a function changes the label document before it is written."""
+    for image_id in (1, 2, 3):
+        cv2.imwrite(str(tmp_path / f"{image_id}.png"), np.zeros((64, 80, 3), np.uint8))
+    document = {
+        "images": [
+            {"id": i, "file_name": f"{i}.png", "width": 80, "height": 64} for i in (1, 2, 3)
+        ],
+        "annotations": [entry(1), entry(2), entry(3)],
+    }
+
+    def arguments(change=lambda document: None):
+        change(document)
+        (tmp_path / "labels.json").write_text(json.dumps(document))
+        return ["--data", str(tmp_path / "labels.json"), "--images", str(tmp_path)]
+
+    return arguments
+
+
+def run(capfd, *arguments):
+    code = main(["validate", *arguments])
+    return code, *capfd.readouterr()
+
+
+def test_json_is_the_only_thing_on_stdout_and_keeps_to_the_schema(opened, data, capfd):
+    code, out, err = run(capfd, "weights.safetensors", *data(), "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["ap"] == pytest.approx(1)
+    assert (document["images"], document["people"], document["rejected"]) == (3, 3, 0)
+    assert "3/3" in err
+    assert set(load_schema("validate")["properties"]) <= set(document)
+    assert opened.source == "weights.safetensors"
+    assert opened.estimator.score_threshold == 0.05
+
+
+def test_the_table_shows_every_statistic(opened, data, capfd):
+    code, out, _ = run(capfd, "artifact", *data())
+    assert code == 0
+    for text in ("AP50", "AP medium", "AR", "left shoulder", "1.000", "3 images, 3 people"):
+        assert text in out
+
+
+def test_a_label_and_an_image_that_cannot_be_used_are_listed_and_the_run_goes_on(
+    opened, data, capfd, tmp_path
+):
+    arguments = data(lambda d: d["annotations"].append(entry(4, [1.0, 2.0, 2] * 16)))
+    (tmp_path / "2.png").unlink()
+    (tmp_path / "3.png").write_bytes(b"")
+    code, out, err = run(capfd, "artifact", *arguments, "--json")
+    document = json.loads(out)
+    assert (code, document["images"], document["rejected"]) == (0, 1, 3)
+    assert document["rejected_entries"][0].endswith(
+        "labels.json: annotation 4: keypoints: expected 51 numbers (17 keypoints), "
+        "got 48 (16 keypoints)"
+    )
+    assert err.count("not used: ") == 3
+    assert f"{tmp_path / '2.png'}: image 2: " in err
+
+
+def test_strict_makes_them_a_failure(opened, data, capfd, tmp_path):
+    arguments = data()
+    (tmp_path / "2.png").unlink()
+    code, out, err = run(capfd, "artifact", *arguments, "--strict", "--json")
+    assert (code, out) == (2, "")
+    assert "1 unusable in all, and --strict was given" in err
+
+
+BAD = {
+    "16 keypoints": (
+        lambda d: d.update(annotations=[entry(1, [1.0, 2.0, 2] * 16)]),
+        "annotation 1: keypoints: expected 51 numbers (17 keypoints), got 48 (16 keypoints)",
+    ),
+    "NaN": (
+        lambda d: d.update(annotations=[entry(1, [float("nan"), 2.0, 2] * 17)]),
+        "annotation 1: keypoints[0]: expected a finite number, got nan",
+    ),
+    "nobody": (lambda d: d.update(annotations=[]), "labels.json: annotations: expected a list"),
+    "no images": (lambda d: d.update(images=None), "labels.json: images: expected a list"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_unusable_labels_are_one_line_and_exit_2(case, opened, data, capfd):
+    change, reason = BAD[case]
+    code, out, err = run(capfd, "artifact", *data(change), "--json")
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_empty_and_a_missing_label_file_are_one_line_and_exit_2(opened, capfd, tmp_path):
+    (tmp_path / "empty.json").touch()
+    for name, reason in (("empty.json", "got an empty file"), ("none.json", "got none; check")):
+        labels = tmp_path / name
+        code, out, err = run(
+            capfd, "artifact", "--data", str(labels), "--images", str(tmp_path), "--json"
+        )
+        assert (code, out) == (2, "")
+        assert str(labels) in err
+        assert reason in err
+        assert len(err.splitlines()) == 1
+
+
+def test_a_missing_folder_of_images_is_exit_2(opened, data, capfd, tmp_path):
+    arguments = [*data()[:2], "--images", str(tmp_path / "none")]
+    code, _, err = run(capfd, "artifact", *arguments)
+    assert code == 2
+    assert "none: expected a folder" in err
+
+
+def test_data_and_images_belong_together(opened, data, capfd):
+    code, _, err = run(capfd, "artifact", *data()[:2])
+    assert code == 2
+    assert "--images: expected beside --data, got none" in err
+
+
+def test_the_precision_is_passed_on_only_when_given(opened, data, capfd):
+    run(capfd, "artifact", *data())
+    assert opened.options == {}
+    run(capfd, "artifact", *data(), "--precision", "int8")
+    assert opened.options == {"precision": "int8"}
+
+
+def test_poses_are_saved_so_that_pycocotools_finds_the_same_ap(opened, data, capfd, tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    saved = tmp_path / "out" / "poses.json"
+    arguments = data(lambda d: d.update(categories=[{"id": 1, "name": "person"}]))
+    _, out, _ = run(capfd, "a", *arguments, "--json", "--save-poses", str(saved))
+    truth = coco.COCO(arguments[1])
+    evaluation = cocoeval.COCOeval(truth, truth.loadRes(str(saved)), "keypoints")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert json.loads(out)["ap"] == pytest.approx(evaluation.stats[0], abs=1e-6)
+
+
+def test_without_data_it_validates_on_generated_people(opened, capfd):
+    pytest.importorskip("erpose_edge.data.generated.people")
+    code, out, _ = run(capfd, "weights.safetensors", "--count", "2", "--seed", "5", "--json")
+    document = json.loads(out)
+    assert (code, document["images"]) == (0, 2)
+    assert document["data"] == "2 generated scenes of seed 5"
+
+
+def test_generated_people_do_not_fit_every_skeleton(opened, capfd):
+    opened.estimator.skeleton = CROWDPOSE_14
+    code, _, err = run(capfd, "weights.safetensors")
+    assert code == 2
+    assert "--data: expected labels of crowdpose-14" in err
+
+
+def test_the_label_document_of_these_tests_is_read_whole(data):
+    assert read_labels(data()[1]).rejected == []

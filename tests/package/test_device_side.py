@@ -1,0 +1,64 @@
+"""What runs on a device imports numpy, OpenCV and the standard library, and an engine when used."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import erpose_edge
+
+DEVICE_SIDE = ("runtime", "metrics", "validate")
+ENGINES = ("openvino", "onnxruntime", "tensorrt", "ai_edge_litert", "tflite_runtime")
+OTHERS = ("torch", "pydantic", "typer", "yaml", "rich", "safetensors", "onnx", "pycocotools")
+
+BLOCKER = """
+import importlib, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError("blocked: " + name)
+
+sys.meta_path.insert(0, Blocker())
+for module in {modules!r}:
+    importlib.import_module(module)
+print(len({modules!r}))
+"""
+
+
+def modules_of(package: str) -> list[str]:
+    folder = Path(erpose_edge.__file__).parent / package.replace(".", "/")
+    names = [f"erpose_edge.{package}"]
+    return names + [f"erpose_edge.{package}.{m.name}" for m in pkgutil.iter_modules([str(folder)])]
+
+
+def import_without(blocked, modules):
+    code = BLOCKER.format(blocked=blocked, modules=modules)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("package", [*DEVICE_SIDE, "data.generated"])
+def test_the_device_side_imports_without_torch_and_without_any_engine(package):
+    # A runner's module is imported when its engine is asked for.
+    names = [name for name in modules_of(package) if not name.endswith("_runner")]
+    done = import_without(ENGINES + OTHERS, names)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("engine", "module"), [("openvino", "openvino_runner"), ("onnxruntime", "onnx_runner")]
+)
+def test_a_runner_needs_its_engine_and_nothing_else(engine, module):
+    pytest.importorskip(engine)
+    others = tuple(e for e in ENGINES if e != engine)
+    done = import_without(others + OTHERS, [f"erpose_edge.runtime.{module}"])
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_blocker_blocks():
+    assert "blocked: " in import_without(OTHERS, ["erpose_edge.config"]).stderr

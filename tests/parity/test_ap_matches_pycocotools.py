@@ -1,0 +1,164 @@
+"""Keypoint AP of the project against COCOeval, on random data sets with every awkward case."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from erpose_edge.metrics import keypoint_ap, matching, oks
+from erpose_edge.metrics.keypoint_ap import evaluate
+from erpose_edge.metrics.labels import ImageLabels, to_coco
+from erpose_edge.skeleton import COCO_17, CROWDPOSE_14, Skeleton
+
+STATS = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")
+TOLERANCE = 1e-6  # of a statistic in [0, 1]; the issue's own
+
+
+def random_people(rng, image_id, count, skeleton, first_id):
+    """People from tiny to large; of ten, about one is a crowd and one labels no keypoint."""
+    sides = np.exp(rng.uniform(np.log(4), np.log(400), (count, 2)))
+    corners = rng.uniform(0, 600, (count, 2))
+    keypoints = np.zeros((count, len(skeleton), 3), np.float32)
+    keypoints[:, :, :2] = corners[:, None] + rng.random((count, len(skeleton), 2)) * sides[:, None]
+    keypoints[:, :, 2] = rng.choice([0, 1, 2], (count, len(skeleton)), p=[0.3, 0.2, 0.5])
+    keypoints[rng.random(count) < 0.1, :, 2] = 0
+    if count > 2:  # the same person twice: equal OKS, so the order of the labels decides
+        keypoints[1], corners[1], sides[1] = keypoints[0], corners[0], sides[0]
+    crowd = rng.random(count) < 0.1
+    return ImageLabels(
+        image_id=image_id,
+        file_name=f"{image_id}.jpg",
+        width=1000,
+        height=1000,
+        keypoints=keypoints,
+        boxes=np.concatenate([corners, sides], axis=1).astype(np.float32),
+        areas=0.53 * sides.prod(axis=1),
+        ignore=crowd | (keypoints[:, :, 2] > 0).sum(axis=1).__eq__(0),
+        annotation_ids=np.arange(first_id, first_id + count),
+        crowd=crowd,
+    )
+
+
+def random_poses(rng, image, skeleton):
+    """Poses near people, twice on some, and far from any; scores of one decimal, so many ties."""
+    near = rng.integers(0, max(len(image), 1), rng.integers(0, 30) if len(image) else 0)
+    spread = np.sqrt(image.areas[near])[:, None, None] * rng.choice([0.01, 0.05, 0.1, 0.3])
+    found = image.keypoints[near, :, :2] + rng.normal(0, 1, (len(near), len(skeleton), 2)) * spread
+    stray = rng.uniform(0, 1000, (rng.integers(0, 4), len(skeleton), 2))
+    keypoints = np.concatenate([found, stray]).astype(np.float32)
+    scores = np.round(rng.random(len(keypoints)), 1).astype(np.float32)
+    return SimpleNamespace(scores=scores, keypoints=keypoints)
+
+
+def random_set(seed, skeleton=COCO_17, images=40):
+    rng = np.random.default_rng(seed)
+    labels, first_id = [], 1
+    for image_id in rng.permutation(images * 3)[:images]:
+        labels.append(random_people(rng, int(image_id), rng.integers(0, 9), skeleton, first_id))
+        first_id += len(labels[-1])
+    poses = {i.image_id: random_poses(rng, i, skeleton) for i in labels if rng.random() < 0.9}
+    return labels, poses
+
+
+def pycocotools_stats(labels, poses, skeleton: Skeleton):
+    coco_module = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    document = to_coco(labels, skeleton)
+    found = [
+        {
+            "image_id": image_id,
+            "category_id": 1,
+            "score": float(score),
+            "keypoints": np.c_[points.astype(float), np.ones(len(points))].ravel().tolist(),
+        }
+        for image_id, of_image in poses.items()
+        for score, points in zip(of_image.scores, of_image.keypoints, strict=True)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = coco_module.COCO()
+        truth.dataset = document
+        truth.createIndex()
+        evaluation = cocoeval.COCOeval(truth, truth.loadRes(found), "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(STATS, evaluation.stats[:6], strict=True))
+
+
+def own_stats(labels, poses, skeleton):
+    result = evaluate(labels, poses, skeleton)
+    return {name: getattr(result, name) for name in STATS}
+
+
+@pytest.mark.parametrize("skeleton", [COCO_17, CROWDPOSE_14], ids=lambda s: s.name)
+@pytest.mark.parametrize("seed", range(8))
+def test_every_statistic_equals_pycocotools(seed, skeleton):
+    labels, poses = random_set(seed, skeleton)
+    expected = pycocotools_stats(labels, poses, skeleton)
+    assert own_stats(labels, poses, skeleton) == pytest.approx(expected, abs=TOLERANCE)
+    assert 0.01 < expected["ap"] < 0.99  # else the set tells nothing
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_small_sets_equal_pycocotools(seed):
+    labels, poses = random_set(100 + seed, images=2)
+    if not any(len(p.scores) for p in poses.values()):
+        pytest.skip("COCO.loadRes takes no empty list")
+    expected = pycocotools_stats(labels, poses, COCO_17)
+    assert own_stats(labels, poses, COCO_17) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_nobody_of_a_size_is_undefined_as_in_pycocotools():
+    labels, poses = random_set(3)
+    labels = [replace(i, areas=np.full(len(i), 1e5)) for i in labels]
+    expected = pycocotools_stats(labels, poses, COCO_17)
+    assert expected["ap_medium"] == -1
+    assert own_stats(labels, poses, COCO_17) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_perfect_poses_score_one():
+    labels, _ = random_set(5)
+    poses = {
+        i.image_id: SimpleNamespace(
+            scores=np.ones(len(i), np.float32), keypoints=i.keypoints[:, :, :2]
+        )
+        for i in labels
+    }
+    expected = pycocotools_stats(labels, poses, COCO_17)
+    assert own_stats(labels, poses, COCO_17) == pytest.approx(expected, abs=TOLERANCE)
+    assert expected["ar"] == 1
+
+
+def _without_factor(distance_sq, areas, sigmas):
+    return np.exp(-distance_sq / sigmas**2 / areas / 2)
+
+
+def _no_box_for_bare_people(points, boxes):
+    return np.full((len(points), len(boxes), points.shape[2], 2), 1e6)
+
+
+ALTERATIONS = {
+    "sigma without its factor 2": (oks, "similarity", _without_factor),
+    "unlabelled people hide no pose": (oks, "_outside", _no_box_for_bare_people),
+    "30 poses count": (matching, "MAX_POSES", 30),
+    "thresholds from 0.45": (matching, "THRESHOLDS", np.linspace(0.45, 0.9, 10)),
+    "area ranges of boxes": (matching, "AREA_RANGES", matching.AREA_RANGES * 0.53),
+    "eleven recalls": (keypoint_ap, "_RECALLS", np.linspace(0, 1, 11)),
+}
+
+
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_an_altered_formula_is_told_from_pycocotools(alteration, monkeypatch):
+    labels, poses = random_set(0)
+    expected = pycocotools_stats(labels, poses, COCO_17)
+    module, name, value = ALTERATIONS[alteration]
+    for place in (module, keypoint_ap):
+        if hasattr(place, name):
+            monkeypatch.setattr(place, name, value)
+    assert own_stats(labels, poses, COCO_17) != pytest.approx(expected, abs=TOLERANCE)

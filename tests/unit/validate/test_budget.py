@@ -1,0 +1,85 @@
+"""The verdict: which candidate is chosen, why the others are not, and the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from erpose_edge.validate.budget import Budget, Candidate, judge, retention
+
+FP32 = Candidate("fp32", ap=0.5, retention=1.0, p50_ms=40, p99_ms=45, size_mb=11)
+INT8 = Candidate(
+    "int8", ap=0.498, retention=0.996, p50_ms=20, p99_ms=24, size_mb=3, speedup_vs_fp32=2.0
+)
+BUDGET = Budget(min_retention=0.99, max_p99_ms=50, min_speedup_vs_fp32=1.2)
+NAN = float("nan")
+
+
+def test_the_first_candidate_within_budget_is_chosen():
+    verdict = judge([INT8, FP32], BUDGET)
+    assert (verdict.chosen, verdict.exit_code, verdict.passed) == ("int8", 0, True)
+    assert verdict.rejected == (None, None)
+
+
+def test_a_lossy_candidate_is_passed_over():
+    verdict = judge([replace(INT8, retention=0.97), FP32], BUDGET)
+    assert (verdict.chosen, verdict.exit_code) == ("fp32", 0)
+    assert verdict.rejected[0] == "retention: expected at least 99.00% of fp32's AP, got 97.00%"
+
+
+def test_a_lower_precision_that_is_not_faster_is_passed_over():
+    verdict = judge([replace(INT8, speedup_vs_fp32=1.1), FP32], BUDGET)
+    assert verdict.chosen == "fp32"
+    assert verdict.rejected[0] == "speed: expected at least 1.2 x fp32's, got 1.10 x"
+
+
+def test_accurate_but_slow_is_exit_4_and_names_the_time():
+    verdict = judge([INT8, FP32], replace(BUDGET, max_p99_ms=10))
+    assert (verdict.chosen, verdict.exit_code, verdict.passed) == (None, 4, False)
+    assert verdict.rejected[0] == "p99: expected at most 10 ms, got 24.00 ms"
+
+
+def test_lossy_everywhere_is_exit_3():
+    assert judge([replace(INT8, retention=0.5)], BUDGET).exit_code == 3
+
+
+def test_one_lossy_and_one_slow_is_exit_4():
+    slow = replace(FP32, p99_ms=60)
+    assert judge([replace(INT8, retention=0.5), slow], BUDGET).exit_code == 4
+
+
+def test_accuracy_is_named_before_time():
+    verdict = judge([replace(INT8, retention=0.5, p99_ms=99)], BUDGET)
+    assert verdict.rejected[0].startswith("retention:")
+
+
+def test_the_bounds_themselves_are_within_budget():
+    edge = replace(INT8, retention=0.99, p99_ms=50, speedup_vs_fp32=1.2)
+    assert judge([edge], BUDGET).passed
+
+
+def test_no_budget_asks_for_nothing():
+    assert judge([replace(INT8, retention=None)], Budget()).passed
+
+
+@pytest.mark.parametrize("field", ["retention", "p99_ms", "speedup_vs_fp32"])
+def test_a_number_that_is_none_at_all_never_passes(field):
+    assert not judge([replace(INT8, **{field: NAN})], BUDGET).passed
+
+
+def test_weights_that_find_nobody_have_no_retention_and_fail():
+    assert retention(0.0, 0.0) is None
+    assert retention(-1.0, -1.0) is None
+    verdict = judge([replace(INT8, retention=None)], BUDGET)
+    assert verdict.exit_code == 3
+    assert "train the weights" in verdict.rejected[0]
+
+
+def test_retention_is_the_ratio_of_ap():
+    assert retention(0.495, 0.5) == pytest.approx(0.99)
+    assert retention(-1.0, 0.5) == 0
+
+
+def test_no_candidate_is_no_pass():
+    assert judge([], BUDGET).exit_code == 3
