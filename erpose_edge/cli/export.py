@@ -33,6 +33,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a network for an engine as an artifact."""
+    import torch  # noqa: F401 - named first where it is missing
+
     from erpose_edge.deploy.profile import load_profile, require_available
     from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
     from erpose_edge.network.checkpoint import load_weights

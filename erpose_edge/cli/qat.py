@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     Ap = dict[str, float]
 
-WEIGHTS_FILE = "weights.safetensors"
-CONFIG_FILE = "config.yaml"
 _METRICS = ("ap", "ap50", "ap75", "ar")
 
 
@@ -39,15 +38,19 @@ def command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/qat"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Store weights as float16.")] = False,
     validate: Annotated[bool, typer.Option(help="Measure AP on data.val, float and int8.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fine-tune a network with fake-quantization for int8."""
+    import torch  # noqa: F401 - named first where it is missing
+
     from erpose_edge.config import dump_config, load_config
     from erpose_edge.network.checkpoint import load_weights, save_weights
     from erpose_edge.quantization.qat import Quantization
     from erpose_edge.training.distributed import join_processes, leave_processes
+    from erpose_edge.training.session import CONFIG_FILE, WEIGHTS_FILE
 
     overrides = [*(settings or []), *([] if epochs is None else [f"qat.epochs={epochs}"])]
     config = load_config(cfg, overrides)
@@ -57,7 +60,8 @@ def command(
     with progress("calibrate") as advance:
         quantization.calibrate(advance)
     if config.qat.epochs:
-        _fine_tune(quantization, config, out, processes, validate=validate)
+        measure = config if validate else None
+        _fine_tune(quantization, out, processes, measure, resume=resume)
     leave_processes(processes)
     if not processes.first:
         return
@@ -82,12 +86,13 @@ def _find_weights(given: str | None, config: RunConfig) -> Path:
 
 def _fine_tune(
     quantization: Quantization,
-    config: RunConfig,
     folder: Path,
     processes: Processes,
+    validated: RunConfig | None,
     *,
-    validate: bool,
+    resume: bool,
 ) -> None:
+    """Fine-tune, and after every epoch measure on ``data.val`` of ``validated`` if it is given."""
     with progress("fine-tune") as advance:
         place = [0, 1]  # steps done, and of how many: what the bar shows while AP is measured
 
@@ -95,14 +100,18 @@ def _fine_tune(
             place[:] = (step.epoch - 1) * step.batches + step.batch, step.epochs * step.batches
             advance(place[0], place[1], f"loss {step.loss:.3f}, {step.rate:.1f} images/s")
 
-        def measure(network: fx.GraphModule) -> Ap:
-            def on_image(done: int, total: int) -> None:
-                advance(place[0], place[1], f"validate {done}/{total}")
+        def on_image(done: int, total: int) -> None:
+            advance(place[0], place[1], f"validate {done}/{total}")
 
+        def measure(network: fx.GraphModule, config: RunConfig) -> Ap:
             return _measure(network, config, on_image)
 
         quantization.fine_tune(
-            folder, processes, on_step=on_step, validate=measure if validate else None
+            folder,
+            processes,
+            resume=resume,
+            on_step=on_step,
+            validate=partial(measure, config=validated) if validated else None,
         )
 
 
@@ -121,7 +130,7 @@ def _compare(source: Weights, quantized: Weights, config: RunConfig) -> dict[str
 def _measure(
     network: fx.GraphModule, config: RunConfig, advance: Advance | Callable[[int, int], None]
 ) -> Ap:
-    from erpose_edge.quantization.accuracy import measure_accuracy
+    from erpose_edge.training.validation import measure_accuracy
 
     metrics = measure_accuracy(network, config, advance).metrics
     return {name: getattr(metrics, name) for name in _METRICS}

@@ -41,11 +41,15 @@ def command(
     precision: Annotated[
         str | None, typer.Option(help="Of weights that hold both: fp32 or int8.")
     ] = None,
+    input_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="H W", help="Of weights, in pixels; their config's by default."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="Generated scenes, without --data.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Of the generated scenes.")] = 0,
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Poses with a lower score do not count.")
-    ] = 0.05,
+    ] = 0.01,
     save_poses: Annotated[
         Path | None, typer.Option(help="Also write the poses as a COCO result file.")
     ] = None,
@@ -55,22 +59,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure keypoint AP of weights or an artifact."""
-    if (data is None) != (images is None):
-        missing, given = ("--images", "--data") if images is None else ("--data", "--images")
-        raise RequestError(f"{missing}: expected beside {given}, got none; give both or neither")
     from erpose_edge.deploy.default import open_estimator
     from erpose_edge.validate.accuracy import evaluate_estimator
 
-    wanted = {} if precision is None else {"precision": precision}
-    estimator = open_estimator(source, **wanted)
+    estimator = open_estimator(source, precision, _checked(input_size))
     estimator.score_threshold = score_threshold
     skeleton = estimator.skeleton
-    if data is not None and images is not None:
-        samples, rejected = _labelled(data, images, skeleton)
-        described = str(data)
-    else:
-        samples, rejected = _generated(count, seed, skeleton), []
-        described = f"{count} generated scenes of seed {seed}"
+    samples, rejected, described = evaluation_samples(data, images, count, seed, skeleton)
     _list_rejected(rejected, "label entries")
     with progress("validate") as advance:
         result = evaluate_estimator(estimator, samples, skeleton, _with_rate(advance))
@@ -81,11 +76,49 @@ def command(
     if save_poses is not None:
         _write_poses(result, save_poses)
     document = result.to_json(rejected)
-    document.update(source=source, data=described, skeleton=skeleton.name)
+    document.update(
+        source=source,
+        data=described,
+        skeleton=skeleton.name,
+        input_size=list(estimator.contract.input_size),
+    )
     if as_json:
         emit_json(document)
     else:
         _print_table(document)
+
+
+def _checked(size: tuple[int, int] | None) -> tuple[int, int] | None:
+    if size is not None and any(side % 32 or not 64 <= side <= 2048 for side in size):
+        raise RequestError(
+            f"--input-size: expected multiples of 32 from 64 to 2048, got {size[0]} {size[1]}"
+        )
+    return size
+
+
+def evaluation_samples(
+    data: Path | None, images: Path | None, count: int, seed: int, skeleton: Skeleton
+) -> tuple[Any, list[Rejected], str]:
+    """Return what accuracy is measured on: samples, unusable label entries, and a description.
+
+    Args:
+        data: Label file; None takes generated people.
+        images: Folder of its images.
+        count: Generated scenes.
+        seed: Of the generated scenes.
+        skeleton: Of the network.
+
+    Raises:
+        RequestError: One of ``data`` and ``images`` is missing.
+        DataError: They cannot be used.
+    """
+    if (data is None) != (images is None):
+        missing, given = ("--images", "--data") if images is None else ("--data", "--images")
+        raise RequestError(f"{missing}: expected beside {given}, got none; give both or neither")
+    if data is not None and images is not None:
+        samples, rejected = _labelled(data, images, skeleton)
+        return samples, rejected, str(data)
+    return _generated(count, seed, skeleton), [], f"{count} generated scenes of seed {seed}"
 
 
 def _labelled(data: Path, images: Path, skeleton: Skeleton) -> tuple[Any, list[Rejected]]:

@@ -205,7 +205,7 @@ def _colour(
         ],
         -1,
     )
-    return cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2BGR)
+    return np.asarray(cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2BGR), np.uint8)
 
 
 __all__ = ["augment", "clip_people", "paste_person"]

@@ -94,7 +94,7 @@ def warp(
     boxes = np.concatenate([corners.min(1), corners.max(1)], 1).astype(np.float32)
     moved = replace(
         sample,
-        image=image,
+        image=np.asarray(image, np.uint8),
         keypoints=keypoints,
         flags=flags,
         boxes=boxes,

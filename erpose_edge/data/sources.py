@@ -18,6 +18,7 @@ from erpose_edge.metrics.labels import read_labels
 from erpose_edge.runtime.images import read_image
 from erpose_edge.skeleton import Skeleton
 
+
 class Source(Protocol):
     """Labelled images by index."""
 
@@ -80,9 +81,7 @@ class Generated:
         return sample_of(*self.image_and_labels(index), complete=True)
 
 
-def open_source(
-    config: LabelledSource | GeneratedSource, skeleton: Skeleton
-) -> Source:
+def open_source(config: LabelledSource | GeneratedSource, skeleton: Skeleton) -> Source:
     """Open what a config names.
 
     Args:

@@ -36,6 +36,7 @@ class _Graph:
 
     model: onnx.ModelProto
     known: dict[str, bool] = field(default_factory=dict)
+    added: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def producers(self) -> dict[str, onnx.NodeProto]:
@@ -59,13 +60,18 @@ class _Graph:
         return float(numpy_helper.to_array(self.constants[name]))
 
     def add_constant(self, name: str, value: np.generic) -> str:
+        """Add a scalar, once for each ``name``, and return what it is called in the graph."""
         from onnx import numpy_helper
 
-        if name not in self.constants:
-            tensor = numpy_helper.from_array(np.asarray(value), name)
+        if name not in self.added:
+            free = name
+            while free in self.constants:
+                free += "_"
+            tensor = numpy_helper.from_array(np.asarray(value), free)
             self.model.graph.initializer.append(tensor)
-            self.constants[name] = tensor
-        return name
+            self.constants[free] = tensor
+            self.added[name] = free
+        return self.added[name]
 
     def never_negative(self, name: str) -> bool:
         """Return whether the graph alone proves that no value of ``name`` is below 0."""

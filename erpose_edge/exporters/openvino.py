@@ -25,6 +25,8 @@ MODEL_XML = "model.xml"
 MODEL_BIN = "model.bin"
 
 _INT8_TYPES = ("i8", "u8")
+# OpenVINO makes two layers of a convolution with bias; this is the first.
+_CONVOLUTION_OF_TWO = "/WithoutBiases"
 
 
 def convert(model: onnx.ModelProto, *, half: bool) -> dict[str, bytes]:
@@ -111,7 +113,7 @@ def _name_by_position(converted: openvino.Model, model: onnx.ModelProto) -> None
     for node in model.graph.node:
         named |= {node.name, *node.output}
     for position, layer in enumerate(converted.get_ordered_ops()):
-        if layer.get_friendly_name() not in named:
+        if layer.get_friendly_name().removesuffix(_CONVOLUTION_OF_TWO) not in named:
             layer.set_friendly_name(f"{layer.get_type_name()}_{position}")
 
 
@@ -121,9 +123,9 @@ def _read_precisions(execution: openvino.Model) -> dict[str, str]:
         facts = layer.get_rt_info()
         if facts["layerType"].astype(str) != "Convolution":
             continue
-        # A layer lists all that were fused into it; a convolution with bias was two at first.
+        # A layer lists everything that was fused into it.
         for original in facts["originalLayersNames"].astype(str).split(","):
-            name = original.removesuffix("/WithoutBiases")
+            name = original.removesuffix(_CONVOLUTION_OF_TWO)
             found[name] = facts["runtimePrecision"].astype(str)
     return found
 

@@ -45,6 +45,7 @@ class ConvBlock(nn.Module):
         self.activation = _ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, c_in, H, W) to (B, c_out, H / stride, W / stride)."""
         return self.activation(self.norm(self.conv(x)))
 
 
@@ -58,13 +59,15 @@ class Bottleneck(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to the same shape."""
         y = self.second(self.first(x))
         return x + y if self.residual else y
 
 
 class CspBlock(nn.Module):
-    """Cross-stage partial block: half the channels pass by, half go through bottlenecks, and
-    every intermediate result is joined at the end.
+    """Cross-stage partial block: half the channels pass by, half go through bottlenecks.
+
+    Every intermediate result is joined at the end.
 
     Ref: Wang et al., "CSPNet", 2019, https://arxiv.org/abs/1911.11929; joining every step follows
     ELAN, https://arxiv.org/abs/2211.04800
@@ -82,6 +85,7 @@ class CspBlock(nn.Module):
         self.join = ConvBlock((2 + depth) * half, c_out, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, c_in, H, W) to (B, c_out, H, W)."""
         parts = list(self.split(x).chunk(2, 1))
         for bottleneck in self.bottlenecks:
             parts.append(bottleneck(parts[-1]))
@@ -101,6 +105,7 @@ class PoolPyramid(nn.Module):
         self.join = ConvBlock(channels * 2, channels, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to the same shape."""
         levels = [self.reduce(x)]
         for _ in range(3):
             levels.append(self.pool(levels[-1]))

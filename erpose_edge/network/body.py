@@ -26,6 +26,7 @@ class Backbone(nn.Module):
         self.pool = PoolPyramid(widths[4], activation=activation)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map images (B, 3, H, W) to features (B, C, H / s, W / s) at strides s of 8, 16, 32."""
         stride_4 = self.stages[0](self.stem(images))
         stride_8 = self.stages[1](stride_4)
         stride_16 = self.stages[2](stride_8)
@@ -55,6 +56,7 @@ class Neck(nn.Module):
         self.down_32 = csp(w16 + w32, w32)
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Map the backbone's features to as many of the same shapes."""
         stride_8, stride_16, stride_32 = features
         up_16 = self.up_16(torch.cat([self.enlarge(stride_32), stride_16], 1))
         out_8 = self.up_8(torch.cat([self.enlarge(up_16), stride_8], 1))

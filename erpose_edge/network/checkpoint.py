@@ -88,6 +88,7 @@ def save_weights(path: Path, weights: Weights, *, half: bool = False) -> None:
         "config": json.dumps(weights.config, sort_keys=True),
         "details": json.dumps(weights.details, sort_keys=True),
     }
+    header["sha256"] = _digest(state, header)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     save_file(state, temporary, metadata=header)
@@ -105,32 +106,61 @@ def read_header(path: Path) -> dict[str, Any]:
         raise RequestError(f"weights {path}: expected a file, got none; check --weights")
     size = path.stat().st_size
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > size - 8:
-                raise ValueError("header longer than the file")
-            tensors = json.loads(file.read(length))
-        metadata = tensors["__metadata__"]
-        end = max(t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__")
-        if 8 + length + end != size:
-            raise ValueError("tensors cut short")
-        header = {
+        metadata = _metadata(path, size)
+        header: dict[str, Any] = {
             "format": metadata["format"],
             "kind": metadata["kind"],
             "config": json.loads(metadata["config"]),
             "details": json.loads(metadata["details"]),
         }
-    except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
-            f"weights {path}: expected a safetensors file written by erpose-edge, got {size} bytes "
-            f"that are not ({error}); fetch or train it again"
-        ) from error
+        if not metadata.keys() <= {*header, "sha256"}:
+            raise ValueError(f"unknown keys {sorted(metadata.keys() - header.keys())}")
+        _check_network(header["config"])
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(path, size, error) from error
     if header["format"] != FORMAT:
         raise IntegrityError(
             f"weights {path}: format: expected {FORMAT}, got {header['format']}; "
             "use the release that wrote it"
         )
     return header
+
+
+def _metadata(path: Path, size: int) -> dict[str, str]:
+    """Return the free part of a safetensors header, once the tensors are known to be whole."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > size - 8:
+            raise ValueError("header longer than the file")
+        tensors = json.loads(file.read(length))
+    metadata: dict[str, str] = tensors.pop("__metadata__")
+    if 8 + length + max(tensor["data_offsets"][1] for tensor in tensors.values()) != size:
+        raise ValueError("tensors cut short")
+    return metadata
+
+
+def _check_network(config: dict[str, Any]) -> None:
+    """Raise LookupError, TypeError or ValueError unless ``config`` names a network."""
+    if not {"scale", "activation", "input_size"} <= config["network"].keys():
+        raise ValueError("config without a network")
+    str(config["skeleton"])
+
+
+def _damaged(path: Path, size: int, reason: object) -> IntegrityError:
+    return IntegrityError(
+        f"weights {path}: expected a safetensors file written by erpose-edge, got {size} bytes "
+        f"that are not ({reason}); fetch or train it again"
+    )
+
+
+def _digest(state: dict[str, Tensor], header: dict[str, str]) -> str:
+    """Return the hash of everything that a file holds, ``header`` as text."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(state):
+        tensor = state[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(path: Path) -> Weights:
@@ -141,12 +171,21 @@ def load_weights(path: Path) -> Weights:
         IntegrityError: The file is damaged or not a weights file of this project.
     """
     header = read_header(path)
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load
 
     data = path.read_bytes()
-    state = {n: t.float() if t.is_floating_point() else t for n, t in load(data).items()}
+    try:
+        stored = load(data)
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata())
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise _damaged(path, len(data), error) from error
+    # Files from before version 0.1.0 carry no hash.
+    if "sha256" in metadata and metadata.pop("sha256") != _digest(stored, metadata):
+        raise _damaged(path, len(data), "sha256: the content is not what was written")
     return Weights(
-        state=state,
+        state={n: t.float() if t.is_floating_point() else t for n, t in stored.items()},
         kind=header["kind"],
         config=header["config"],
         details=header["details"],

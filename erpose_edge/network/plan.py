@@ -100,7 +100,7 @@ def deployed_convolutions(plan: NetworkPlan, input_size: tuple[int, int]) -> lis
             conv(stage, half, half, 3, stride)
         conv(stage, (2 + depth) * half, c_out, 1, stride)
 
-    w2, w4, w8, w16, w32 = plan.widths
+    w2, _, w8, w16, w32 = plan.widths
     conv("backbone.stem", 3, w2, 3, 2)
     for c_in, c_out, depth, stride in zip(
         plan.widths, plan.widths[1:], plan.depths, (4, 8, 16, 32), strict=False

@@ -86,6 +86,9 @@ class DeployNetwork(nn.Module):
     ``max_poses`` of those by score, picked in the graph with TopK and Gather.
     """
 
+    points: Tensor
+    strides: Tensor
+
     def __init__(
         self, network: nn.Module, contract: str, input_size: tuple[int, int], max_poses: int = 30
     ) -> None:
@@ -98,6 +101,7 @@ class DeployNetwork(nn.Module):
         self.register_buffer("strides", strides, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the contract's outputs for RGB images (B, 3, H, W) in [0, 1]."""
         levels = self.network(images)
         if self.contract == "raw":
             return tuple(kind[i] for i in range(len(STRIDES)) for kind in levels)

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from erpose_edge.config import RunConfig, TrainingConfig
-from erpose_edge.data.sources import open_source
-from erpose_edge.data.training_set import TrainingSet
-from erpose_edge.errors import WeightsError
+from erpose_edge.errors import RequestError, WeightsError
 from erpose_edge.network.checkpoint import Weights, fill_network
 from erpose_edge.network.pose_network import ERPose
 from erpose_edge.quantization.calibrate import CalibrationImages, Progress, calibrate
@@ -29,6 +28,8 @@ from erpose_edge.skeleton import skeleton_named
 from erpose_edge.training.distributed import Processes
 from erpose_edge.training.loop import Run, StepReport, fit
 from erpose_edge.training.objective import Objective, TrainingOutputs
+from erpose_edge.training.session import open_training_set
+from erpose_edge.training.state import STATE_FILE
 
 # How much of a range each batch keeps while ranges follow the weights.
 _RANGE_MOMENTUM = 0.99
@@ -104,22 +105,31 @@ class Quantization:
         folder: Path,
         processes: Processes,
         *,
+        resume: bool = False,
         on_step: Callable[[StepReport], None] = lambda _: None,
         validate: Validate | None = None,
     ) -> None:
-        """Train the calibrated network for ``qat.epochs``, going on where a killed run stopped.
+        """Train the calibrated network for ``qat.epochs``.
 
         Args:
             folder: Where state and metrics go.
             processes: This process among the others of the run.
+            resume: Go on from the state in ``folder``; without one, or without ``resume``, start.
             on_step: Called after every step.
             validate: Returns metrics of the deployed network after an epoch, ``ap`` among them.
 
         Raises:
+            RequestError: ``folder`` holds a run and ``resume`` is False.
             DataError: Training images cannot be used.
             IntegrityError: ``folder`` holds the state of another run.
         """
         config = self._config
+        if not resume and (folder / STATE_FILE).exists():
+            raise RequestError(
+                f"run {folder}: expected an empty folder, got one with a run in it; "
+                "pass --resume to go on with it or --out for another folder"
+            )
+        torch.manual_seed(config.seed)
         both = prepare_both_branches(self._float, self._policy)
         chosen = activation_quantizers(self.network)
         for name, quantizer in activation_quantizers(both).items():
@@ -139,7 +149,7 @@ class Quantization:
         run = Run(
             module=TrainingGraph(both),
             objective=Objective(training, skeleton, training.input_size, processes.mean),
-            training_set=_training_set(config, training),
+            training_set=open_training_set(config, training, lambda _: None),
             config=training,
             folder=folder,
             processes=processes,
@@ -179,18 +189,6 @@ def fine_tuning_config(config: RunConfig) -> TrainingConfig:
             # Rounding to the int8 grid needs the mantissa of float32.
             "precision": "fp32",
         }
-    )
-
-
-def _training_set(config: RunConfig, training: TrainingConfig) -> TrainingSet:
-    skeleton = skeleton_named(config.skeleton)
-    return TrainingSet(
-        [(open_source(source, skeleton), source.weight) for source in config.data.train],
-        config.data.augmentation,
-        training.input_size,
-        skeleton,
-        config.seed,
-        training.samples_per_epoch,
     )
 
 

@@ -58,7 +58,7 @@ def draw_samples(estimator: PoseEstimator, source: Source, path: Path, count: in
         path: JPEG to write.
         count: Pictures, in rows of four.
     """
-    tiles = []
+    tiles: list[np.ndarray] = []
     for index in range(len(source)):
         if len(tiles) == count:
             break

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+
+_PATIENCE = timedelta(hours=6)  # the others wait while the first process validates
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Processes:
             value /= self.count
         return value
 
+    def mean_of(self, values: dict[str, float]) -> dict[str, float]:
+        """Return the mean of every value over all processes, which hold the same names."""
+        if self.count == 1:
+            return values
+        means = self.mean(torch.tensor(list(values.values()), device=self.device))
+        return dict(zip(values, means.tolist(), strict=True))
+
     def barrier(self) -> None:
         """Wait for the others."""
         if self.count > 1:
@@ -49,7 +59,8 @@ def join_processes() -> Processes:
     if count > 1 and not distributed.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=_PATIENCE)
     rank = distributed.get_rank() if count > 1 else 0
     return Processes(rank, count, device)
 
@@ -82,7 +93,14 @@ class SharedBatchNorm(nn.BatchNorm2d):
     Ref: the formulas of Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167
     """
 
+    # As `nn.BatchNorm2d` makes them here: never None.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W), in training by the statistics of the global batch."""
         if not self.training:
             return super().forward(x)
         count = torch.tensor([x.numel() / x.shape[1]], device=x.device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from erpose_edge.config import TrainingConfig
 from erpose_edge.data.training_set import TrainingSet
+from erpose_edge.errors import RequestError
 from erpose_edge.training.distributed import Processes, share_batch_norm
 from erpose_edge.training.loader import Batch, LoadPlan, batches_per_epoch, load_batches
 from erpose_edge.training.objective import Objective
@@ -26,9 +29,9 @@ from erpose_edge.training.state import (
     load_state,
     save_state,
 )
-from erpose_edge.training.teacher import Teacher, imitation_loss
+from erpose_edge.training.teacher import Seen, Teacher, imitation_loss
 
-_SAVE_EVERY_S = 120.0
+SAVE_EVERY_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Run:
         before_epoch: Called with the epoch's number, from 0.
         on_step: Called after every step.
         on_epoch: Called with an epoch's metrics and the averaged state.
+        save_every_s: Seconds between two saves of the state within an epoch.
     """
 
     module: nn.Module
@@ -78,6 +82,7 @@ class Run:
     on_epoch: Callable[[dict[str, Any], dict[str, Tensor]], None] = field(
         default=lambda _row, _state: None
     )
+    save_every_s: float = SAVE_EVERY_S
 
 
 def fit(run: Run) -> dict[str, Tensor]:
@@ -85,18 +90,24 @@ def fit(run: Run) -> dict[str, Tensor]:
 
     Raises:
         IntegrityError: The state in the folder is damaged or of another config.
-        RuntimeError: The loss is not finite.
+        RequestError: A batch has fewer images than there are processes, or the loss is not finite.
     """
-    module = run.module.to(run.processes.device, memory_format=torch.channels_last)
+    _check_share(run)
+    module = run.module.to(run.processes.device)
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if run.processes.count > 1:
         share_batch_norm(module)
     optimizer = make_optimizer(module, run.config)
     average = AveragedWeights(module, run.config.ema_decay)
+    scaler = torch.amp.GradScaler(
+        run.processes.device.type,
+        enabled=_compute_type(run.config.precision, run.processes.device) is torch.float16,
+    )
     position = Position()
     if (run.folder / STATE_FILE).is_file():
-        position = load_state(run.folder, module, optimizer, average, run.fingerprint)
+        position = load_state(run.folder, module, optimizer, average, scaler, run.fingerprint)
     wrapped = DistributedDataParallel(module) if run.processes.count > 1 else module
-    stepper = _Stepper(run, wrapped, module, optimizer, average)
+    stepper = _Stepper(run, wrapped, module, optimizer, average, scaler)
     plan = LoadPlan(
         epoch=position.epoch,
         batch=position.batch,
@@ -124,20 +135,24 @@ class _Stepper:
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
         average: AveragedWeights,
+        scaler: torch.amp.GradScaler,
     ) -> None:
         self.run, self.wrapped, self.module = run, wrapped, module
-        self.optimizer, self.average = optimizer, average
+        self.optimizer, self.average, self.scaler = optimizer, average, scaler
         self.batches = batches_per_epoch(run.training_set, run.config.batch_size)
         self.dtype = _compute_type(run.config.precision, run.processes.device)
-        self.scaler = torch.amp.GradScaler(
-            run.processes.device.type, enabled=self.dtype is torch.float16
-        )
 
     def save(self, position: Position) -> None:
         run = self.run
         if run.processes.first:
             save_state(
-                run.folder, self.module, self.optimizer, self.average, position, run.fingerprint
+                run.folder,
+                self.module,
+                self.optimizer,
+                self.average,
+                self.scaler,
+                position,
+                run.fingerprint,
             )
 
     def epoch(self, position: Position, batches: Iterator[Batch]) -> None:
@@ -146,8 +161,9 @@ class _Stepper:
         self.module.train()
         saved = started = time.perf_counter()
         images_done = 0
-        for batch in islice(batches, self.batches - position.batch):
-            losses = self._step(batch, position.epoch + position.batch / self.batches)
+        left = islice(batches, self.batches - position.batch)
+        for batch, seen in _with_teacher(left, run.teacher):
+            losses = self._step(batch, seen, position.epoch + position.batch / self.batches)
             for name, value in losses.items():
                 position.sums[name] = position.sums.get(name, 0.0) + value
             position.batch += 1
@@ -163,17 +179,16 @@ class _Stepper:
                     rate=images_done / (now - started),
                 )
             )
-            if now - saved > _SAVE_EVERY_S:
+            if now - saved > run.save_every_s:
                 self.save(position)
                 saved = time.perf_counter()
         position.seconds += time.perf_counter() - started
 
-    def _step(self, batch: Batch, epoch: float) -> dict[str, float]:
+    def _step(self, batch: Batch, seen: Seen | None, epoch: float) -> dict[str, float]:
         run, config = self.run, self.run.config
         device = run.processes.device
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * learning_rate_factor(config, epoch)
-        seen = run.teacher(batch.images) if run.teacher else None
         images = batch.images.to(device).flip(-1).permute(0, 3, 1, 2).float().div_(255)
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, self.dtype, enabled=self.dtype is not torch.float32):
@@ -184,10 +199,11 @@ class _Stepper:
                 imitation = imitation_loss(outputs.believed, tuple(t.to(device) for t in seen))
                 loss = loss + config.teacher.weight * imitation
                 parts["imitation"] = float(imitation.detach())
-        parts["loss"] = float(loss.detach())
-        if not torch.isfinite(loss):
-            raise RuntimeError(
-                f"training: expected a finite loss, got {parts} at epoch {epoch:.3f}"
+        parts = run.processes.mean_of(parts | {"loss": float(loss.detach())})
+        if not math.isfinite(parts["loss"]):  # known to all processes: none waits for another
+            raise RequestError(
+                f"training: expected a finite loss, got {parts} at epoch {epoch:.3f}; "
+                "lower training.learning_rate or training.gradient_clip"
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -198,6 +214,34 @@ class _Stepper:
         self.scaler.update()
         self.average.update(self.module)
         return parts
+
+
+def _with_teacher(
+    batches: Iterator[Batch], teacher: Teacher | None
+) -> Iterator[tuple[Batch, Seen | None]]:
+    """Yield batches with what the teacher sees; it looks at the next one during this step."""
+    if teacher is None:
+        yield from ((batch, None) for batch in batches)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        pending: tuple[Batch, Future[Seen]] | None = None
+        for batch in batches:
+            ahead = batch, thread.submit(teacher, batch.images)
+            if pending is not None:
+                yield pending[0], pending[1].result()
+            pending = ahead
+        if pending is not None:
+            yield pending[0], pending[1].result()
+
+
+def _check_share(run: Run) -> None:
+    """Refuse batches that leave a process without an image."""
+    batch = min(run.config.batch_size, run.training_set.samples_per_epoch)
+    if batch < run.processes.count:
+        raise RequestError(
+            f"training.batch_size: expected at least one image for each of {run.processes.count} "
+            f"processes, got {batch} in a batch; raise it or start fewer processes"
+        )
 
 
 def _finish_epoch(run: Run, stepper: _Stepper, position: Position) -> None:

@@ -22,9 +22,9 @@ from erpose_edge.network.torch_runner import torch_estimator
 from erpose_edge.skeleton import skeleton_named
 from erpose_edge.training.curves import draw_samples, plot_curves
 from erpose_edge.training.distributed import Processes
-from erpose_edge.training.loop import Run, StepReport, fit
+from erpose_edge.training.loop import SAVE_EVERY_S, Run, StepReport, fit
 from erpose_edge.training.objective import Objective, TrainingNetwork
-from erpose_edge.training.state import METRICS_FILE, STATE_FILE, read_metrics
+from erpose_edge.training.state import METRICS_FILE, STATE_FILE, read_metrics, read_state
 from erpose_edge.training.teacher import Teacher
 from erpose_edge.training.validation import Progress, measure_accuracy
 
@@ -84,6 +84,7 @@ def train(
     *,
     resume: bool,
     validate: bool = True,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> list[dict[str, Any]]:
     """Train, and fill ``folder`` with weights, config, metrics, curves and sample pictures.
 
@@ -94,6 +95,7 @@ def train(
         watch: Who is told.
         resume: Go on from the state in ``folder``; without one, or without ``resume``, start.
         validate: Measure AP on ``data.val`` after each epoch.
+        save_every_s: Seconds between two saves of the state within an epoch.
 
     Returns:
         The rows of ``metrics.jsonl``, one an epoch.
@@ -105,11 +107,7 @@ def train(
         IntegrityError: The state of the run is damaged, or of another config.
     """
     torch.manual_seed(config.seed)
-    if not resume and (folder / STATE_FILE).exists():
-        raise RequestError(
-            f"run {folder}: expected an empty folder, got one with a run in it; "
-            "pass --resume to go on with it or --out for another folder"
-        )
+    _check_folder(folder, config, resume=resume)
     training, skeleton = config.training, skeleton_named(config.skeleton)
     training_set = open_training_set(config, training, watch.on_rejected)
     network = ERPose(config.network.scale, config.network.activation, len(skeleton))
@@ -132,14 +130,31 @@ def train(
             folder=folder,
             processes=processes,
             workers=config.data.workers,
-            fingerprint=config.model_dump_json(),
+            fingerprint=_fingerprint(config),
             teacher=teacher,
             validate=results.validate if validate else None,
             on_step=watch.on_step,
             on_epoch=results.write,
+            save_every_s=save_every_s,
         )
     )
     return read_metrics(folder)
+
+
+def _fingerprint(config: RunConfig) -> str:
+    return config.model_dump_json()
+
+
+def _check_folder(folder: Path, config: RunConfig, *, resume: bool) -> None:
+    """Refuse a folder whose run would be lost, before anything is written into it."""
+    if not (folder / STATE_FILE).exists():
+        return
+    if not resume:
+        raise RequestError(
+            f"run {folder}: expected an empty folder, got one with a run in it; "
+            "pass --resume to go on with it or --out for another folder"
+        )
+    read_state(folder, _fingerprint(config))
 
 
 class _Results:

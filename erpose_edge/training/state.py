@@ -43,6 +43,7 @@ def save_state(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: AveragedWeights,
+    scaler: torch.amp.GradScaler,
     position: Position,
     fingerprint: str,
 ) -> None:
@@ -53,6 +54,7 @@ def save_state(
         module: What is trained.
         optimizer: Its optimizer.
         average: Its averaged weights.
+        scaler: Of its gradients, in float16.
         position: Where the run stands.
         fingerprint: Of the config; a run goes on only under the same.
     """
@@ -63,6 +65,7 @@ def save_state(
         "optimizer": optimizer.state_dict(),
         "average": average.state,
         "updates": average.updates,
+        "scaler": scaler.state_dict(),
         "rng": torch.get_rng_state(),
     }
     temporary = folder / (STATE_FILE + ".part")
@@ -75,9 +78,36 @@ def load_state(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: AveragedWeights,
+    scaler: torch.amp.GradScaler,
     fingerprint: str,
 ) -> Position:
     """Fill everything from the state of ``folder`` and return where the run stands.
+
+    Args:
+        folder: Of the run.
+        module: Filled, as all that follow.
+        optimizer: Of ``module``.
+        average: Of ``module``.
+        scaler: Of its gradients.
+        fingerprint: Of the config.
+
+    Raises:
+        IntegrityError: The file is damaged, or of another config.
+    """
+    state = read_state(folder, fingerprint)
+    module.load_state_dict(state["module"])
+    optimizer.load_state_dict(state["optimizer"])
+    average.updates = int(state["updates"])
+    for name, tensor in state["average"].items():
+        average.state[name].copy_(tensor)
+    if state.get("scaler"):
+        scaler.load_state_dict(state["scaler"])
+    torch.set_rng_state(state["rng"])
+    return Position(**state["position"])
+
+
+def read_state(folder: Path, fingerprint: str) -> dict[str, Any]:
+    """Return what `save_state` wrote.
 
     Raises:
         IntegrityError: The file is damaged, or of another config.
@@ -86,23 +116,18 @@ def load_state(
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = state["fingerprint"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise IntegrityError(
             f"run {path}: expected the state of a run, got a damaged file "
-            f"({str(error).splitlines()[0]}); start again without --resume"
+            f"({reason}); start again in a new folder"
         ) from error
     if found != fingerprint:
         raise IntegrityError(
             f"run {path}: expected the state of a run with this config, got one of another; "
             "resume with the config.yaml of the run folder, or start in a new folder"
         )
-    module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
-    average.updates = int(state["updates"])
-    for name, tensor in state["average"].items():
-        average.state[name].copy_(tensor)
-    torch.set_rng_state(state["rng"])
-    return Position(**state["position"])
+    return state
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:

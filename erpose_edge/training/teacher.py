@@ -28,6 +28,9 @@ _FINE, _HEAT, _CENTRE, _WIDE, _DEEP = 24, 17, 1, 144, 480  # channels of what is
 _HEAT_WEIGHT = 20.0  # a cell of a keypoint weighs this much more than background
 
 
+Seen = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
 class Teacher:
     """MoveNet MultiPose, cut where its heads begin.
 
@@ -53,7 +56,7 @@ class Teacher:
         self._hint = "bf16" if bf16 else "f32"
         self._compiled: dict[tuple[int, ...], openvino.CompiledModel] = {}
 
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def __call__(self, images: Tensor) -> Seen:
         """Look at images.
 
         Args:
@@ -66,7 +69,12 @@ class Teacher:
         shape = tuple(images.shape)
         if shape not in self._compiled:
             self._compiled[shape] = self._core.compile_model(
-                self._cut(shape), "CPU", {"INFERENCE_PRECISION_HINT": self._hint}
+                self._cut(shape),
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": self._hint,
+                    "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                },
             )
         found = self._compiled[shape](images.flip(-1).contiguous().numpy())
         fine, heat, centre, wide, deep = (torch.from_numpy(found[i].copy()) for i in range(5))
@@ -129,9 +137,7 @@ class Imitation(nn.Module):
         return fine, self.wide(backbone[1]), self.deep(backbone[2])
 
 
-def imitation_loss(
-    believed: tuple[Tensor, Tensor, Tensor], seen: tuple[Tensor, Tensor, Tensor, Tensor]
-) -> Tensor:
+def imitation_loss(believed: tuple[Tensor, Tensor, Tensor], seen: Seen) -> Tensor:
     """Return how far ``believed`` (of `Imitation`) is from ``seen`` (of `Teacher`).
 
     Heat maps: binary cross-entropy, keypoints and centres weighing more than background.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 # A pose below it can hardly raise AP, but every one kept costs decoding; drawing takes more.
-SCORE_THRESHOLD = 0.05
+SCORE_THRESHOLD = 0.01
 
 
 class Estimator(Protocol):

@@ -1,0 +1,158 @@
+"""``erpose-edge deploy``: one command from weights to a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from erpose_edge.cli.output import console, emit_json, messages, progress
+
+if TYPE_CHECKING:
+    from erpose_edge.deploy.ladder import Deployment, EvaluationSet, WeightsPair
+    from erpose_edge.deploy.profile import Profile
+    from erpose_edge.skeleton import Skeleton
+
+_GENERATED_SEED = 0  # disjoint from every seed of the training configs
+
+
+def command(
+    target: Annotated[str, typer.Option(help="Target, or path of a profile; see `targets`.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Float or quantized weights; the bundled ones by default.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; runs/deploy/TARGET by default.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="COCO-format label file; generated people by default.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images of --data.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Generated scenes, without --data.")] = 128,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Timing of each candidate.")] = 5.0,
+    min_retention: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Instead of the profile's budget.")
+    ] = None,
+    max_p99_ms: Annotated[
+        float | None, typer.Option(min=0.001, help="Instead of the profile's budget.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Export for a target, validate, time, and give a verdict."""
+    from erpose_edge.deploy.ladder import deploy
+    from erpose_edge.deploy.pictures import draw_verdict
+    from erpose_edge.deploy.profile import load_profile, require_available
+    from erpose_edge.skeleton import skeleton_named
+
+    profile = load_profile(target)
+    require_available(profile)
+    profile = _with_budget(profile, min_retention, max_p99_ms)
+    folder = out or Path("runs/deploy") / profile.name
+    pair = _weights(weights, profile, folder)
+    skeleton = skeleton_named(pair.reference.skeleton)
+    evaluation = _evaluation(data, images, count, skeleton)
+    result = deploy(profile, pair, evaluation, folder, seconds=seconds, stage=progress)
+    pictures = draw_verdict(result, folder / "pictures")
+    if as_json:
+        emit_json({**result.to_json(), "pictures": pictures})
+    else:
+        _print(result, pictures)
+    raise typer.Exit(result.verdict.exit_code)
+
+
+def _with_budget(
+    profile: Profile, min_retention: float | None, max_p99_ms: float | None
+) -> Profile:
+    given = {"min_retention": min_retention, "max_p99_ms": max_p99_ms}
+    changed = {name: value for name, value in given.items() if value is not None}
+    return profile.model_copy(update={"budget": profile.budget.model_copy(update=changed)})
+
+
+def _weights(path: Path | None, profile: Profile, folder: Path) -> WeightsPair:
+    """Return the weights to deploy; float ones are calibrated, and it is said."""
+    from erpose_edge.deploy.ladder import (
+        CALIBRATED_FILE,
+        WeightsPair,
+        choose_weights,
+        quantize_without_training,
+    )
+
+    pair = choose_weights(path)
+    if "int8" not in profile.precisions or pair.quantized.kind != "float":
+        return pair
+    messages.print(
+        f"{path} is not quantized: int8 comes from calibration alone; "
+        "`erpose-edge qat` fine-tunes and keeps more accuracy",
+        markup=False,
+        soft_wrap=True,
+    )
+    with progress("calibrate") as advance:
+        quantized = quantize_without_training(pair.reference, folder / CALIBRATED_FILE, advance)
+    return WeightsPair(pair.reference, quantized)
+
+
+def _evaluation(
+    data: Path | None, images: Path | None, count: int, skeleton: Skeleton
+) -> EvaluationSet:
+    from erpose_edge.cli.validate import evaluation_samples
+    from erpose_edge.deploy.ladder import EvaluationSet
+
+    samples, rejected, described = evaluation_samples(
+        data, images, count, _GENERATED_SEED, skeleton
+    )
+    if rejected:
+        messages.print(
+            f"not used: {len(rejected)} label entries; the first: {rejected[0]}",
+            markup=False,
+            soft_wrap=True,
+        )
+    return EvaluationSet(samples, skeleton, described)
+
+
+def _print(result: Deployment, pictures: list[Path]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("precision")
+    for heading in ("AP", "of fp32", "p50 ms", "p99 ms", "speed-up", "MB"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    verdict = result.verdict
+    for row, reason in zip(verdict.candidates, verdict.rejected, strict=True):
+        chosen = "chosen" if row.precision == verdict.chosen else "within budget"
+        table.add_row(
+            row.precision,
+            f"{row.ap:.3f}",
+            "-" if row.retention is None else f"{row.retention:.1%}",
+            f"{row.p50_ms:.2f}",
+            f"{row.p99_ms:.2f}",
+            "-" if row.speedup_vs_fp32 is None else f"{row.speedup_vs_fp32:.2f} x",
+            f"{row.size_mb:.1f}",
+            f"rejected: {reason}" if reason else chosen,
+        )
+    console.print(
+        f"{result.profile.name}, on {result.evaluation.description}", markup=False, soft_wrap=True
+    )
+    console.print(table)
+    latency = next(iter(result.latency.values()))
+    for note in latency.notes()[1:]:
+        console.print(note, markup=False, soft_wrap=True)
+    unstable = [name for name, value in result.latency.items() if value.unstable]
+    if unstable:
+        messages.print(
+            f"unstable: the latency of {', '.join(unstable)} varied by more than 2.5 % between "
+            "turns; close other programs and run again",
+            markup=False,
+            soft_wrap=True,
+        )
+    if result.chosen is None:
+        console.print("verdict: fail", style="bold red")
+    else:
+        console.print(f"verdict: pass, {verdict.chosen}", style="bold green")
+        console.print(f"artifact: {result.chosen.folder}", markup=False, soft_wrap=True)
+    if pictures:
+        shown = ", ".join(("fp32", *(p for p in result.artifacts if p != "fp32")))
+        console.print(
+            f"pictures ({shown}, side by side): {pictures[0].parent}", markup=False, soft_wrap=True
+        )

@@ -1,0 +1,104 @@
+"""The whole on a real engine: bundled weights, artifacts, accuracy, latency, verdict."""
+
+import json
+
+import pytest
+
+from erpose_edge.cli.app import main
+from erpose_edge.resources import find_resource
+from erpose_edge.runtime.artifact import read_artifact
+from erpose_edge.runtime.estimator import PoseEstimator
+from erpose_edge.runtime.images import read_image
+from erpose_edge.schemas import load_schema
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def small_profile(tmp_path):
+    """The profile of OpenVINO on a CPU, at an input that takes little time."""
+    text = find_resource("targets", "openvino-cpu").read_text()
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        text.replace("input_size: [640, 640]", "input_size: [320, 320]")
+        .replace("name: openvino-cpu", "name: small")
+        .replace("min_retention: 0.99", "min_retention: 0.5")
+        .replace("min_speedup_vs_fp32: 1.1", "min_speedup_vs_fp32: 0.1")
+    )
+    return path
+
+
+@pytest.fixture
+def deployed(small_profile, tmp_path, capfd):
+    """Deploy the bundled weights; returns exit code, stdout, stderr and the folder."""
+
+    def run(*arguments):
+        folder = tmp_path / "out"
+        options = ["--count", "12", "--seconds", "0.3", "--out", str(folder), *arguments]
+        code = main(["deploy", "--target", str(small_profile), *options])
+        return code, *capfd.readouterr(), folder
+
+    return run
+
+
+def test_the_bundled_weights_pass_and_stdout_is_one_document_of_the_schema(deployed):
+    code, out, err, folder = deployed("--json")
+    document = json.loads(out)
+    assert code == 0, err
+    assert set(load_schema("deploy")["properties"]) <= set(document)
+    assert (document["verdict"], document["chosen"]) == ("pass", "int8")
+    assert [c["precision"] for c in document["candidates"]] == ["int8", "fp32"]
+    assert all(c["ap"] > 0 and c["p99_ms"] >= c["p50_ms"] > 0 for c in document["candidates"])
+    assert json.loads((folder / "verdict.json").read_text())["chosen"] == "int8"
+    assert read_artifact(document["artifact"]).manifest.precision == "int8"
+    assert document["pictures"]
+    for picture in document["pictures"]:
+        height, width = read_image(picture).shape[:2]
+        assert width > 2 * height  # fp32 and int8 side by side
+
+
+def test_the_artifact_finds_the_poses_of_its_self_test(deployed):
+    *_, folder = deployed()
+    from erpose_edge.data.generated.people import render_scene
+
+    artifact = read_artifact(folder / "int8")
+    estimator = PoseEstimator(artifact)
+    test = artifact.manifest.self_test
+    for seed, expected in zip(test.seeds, test.poses, strict=True):
+        found = estimator(render_scene(seed, test.size)[0])
+        assert abs(len(found) - len(expected)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "reason"),
+    [("--max-p99-ms=0.001", 4, "p99: expected at most 0.001 ms")],
+)
+def test_a_budget_that_is_missed_is_the_exit_code_and_names_the_number(
+    deployed, option, code, reason
+):
+    found, out, _, _ = deployed(option, "--json")
+    assert found == code
+    document = json.loads(out)
+    assert (document["verdict"], document["chosen"], document["artifact"]) == ("fail", None, None)
+    assert all(reason in candidate["rejected"] for candidate in document["candidates"])
+
+
+def test_weights_that_are_not_quantized_are_calibrated_and_it_is_said(deployed):
+    path = find_resource("weights", "erpose-n")
+    code, out, err, folder = deployed("--weights", str(path), "--json")
+    assert code in (0, 3)
+    assert "int8 comes from calibration alone" in err
+    assert json.loads(out)["candidates"][0]["precision"] == "int8"
+    assert (folder / "calibrated.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("nonsense", "nonsense"), ("jetson-orin", "planned")],
+)
+def test_a_target_that_cannot_be_served_ends_with_5_in_one_line(target, reason, capfd):
+    assert main(["deploy", "--target", target]) == 5
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert reason in err
