@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 INPUT_NAME = "images"
 OPSET = 18
 
-# Largest difference that simplification may make, in units of the outputs: folding constants
-# can reorder a float32 sum or two.
-SIMPLIFY_TOLERANCE = 1e-4
-
 
 def export_onnx(
     network: fx.GraphModule, contract: str, input_size: tuple[int, int], max_poses: int

@@ -74,7 +74,7 @@ def save_weights(path: Path, weights: Weights, *, half: bool = False) -> None:
         half: Store float tensors of more than one dimension as float16.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {
         name: (t.half() if half and t.is_floating_point() and t.ndim > 1 else t).contiguous()
@@ -91,7 +91,7 @@ def save_weights(path: Path, weights: Weights, *, half: bool = False) -> None:
     header["sha256"] = _digest(state, header)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    save_file(state, temporary, metadata=header)
+    temporary.write_bytes(save(state, metadata=header))
     temporary.replace(path)
 
 
@@ -181,7 +181,7 @@ def load_weights(path: Path) -> Weights:
             metadata = dict(file.metadata())
     except (SafetensorError, KeyError, ValueError) as error:
         raise _damaged(path, len(data), error) from error
-    # Files from before version 0.1.0 carry no hash.
+    # The first files carry no hash.
     if "sha256" in metadata and metadata.pop("sha256") != _digest(stored, metadata):
         raise _damaged(path, len(data), "sha256: the content is not what was written")
     return Weights(

@@ -196,7 +196,8 @@ class _Stepper:
         with torch.autocast(device.type, enabled=False):
             loss, parts = run.objective(outputs, batch.people.to(device), epoch)
             if seen is not None and outputs.believed is not None:
-                imitation = imitation_loss(outputs.believed, tuple(t.to(device) for t in seen))
+                fine, heat, wide, deep = (tensor.to(device) for tensor in seen)
+                imitation = imitation_loss(outputs.believed, (fine, heat, wide, deep))
                 loss = loss + config.teacher.weight * imitation
                 parts["imitation"] = float(imitation.detach())
         parts = run.processes.mean_of(parts | {"loss": float(loss.detach())})

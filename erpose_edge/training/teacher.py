@@ -96,8 +96,10 @@ class Teacher:
 
         def last(kind: str, channels: int) -> Node:
             for node in reversed(nodes):
-                out = node.get_output_partial_shape(0) if node.get_output_size() else None
-                is_map = out is not None and out.rank.is_static and out.rank.get_length() == 4
+                if not node.get_output_size():
+                    continue
+                out = node.get_output_partial_shape(0)
+                is_map = out.rank.is_static and out.rank.get_length() == 4
                 if node.get_type_name() == kind and is_map and str(out[1]) == str(channels):
                     return node
             raise WeightsError(
@@ -127,7 +129,7 @@ class Imitation(nn.Module):
         self.fine = nn.Conv2d(w8, 4 * (_FINE + _HEAT + _CENTRE), 1)
         self.wide = nn.Conv2d(w16, _WIDE, 1)
         self.deep = nn.Conv2d(w32, _DEEP, 1)
-        nn.init.constant_(self.fine.bias, -2.0)
+        nn.init.constant_(self.fine.bias, -2.0)  # type: ignore[arg-type]
 
     def forward(
         self, backbone: tuple[Tensor, ...], neck: tuple[Tensor, ...]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from erpose_edge.metrics.labels import read_labels
 from erpose_edge.runtime.poses import Poses
 from erpose_edge.schemas import load_schema
 from erpose_edge.skeleton import COCO_17, CROWDPOSE_14
+from erpose_edge.validate.accuracy import SCORE_THRESHOLD
 
 KEYPOINTS = np.linspace(5, 60, 34).reshape(17, 2)
 
@@ -24,6 +24,7 @@ class OnePerson:
 
     skeleton = COCO_17
     score_threshold = 0.3
+    contract = SimpleNamespace(input_size=(64, 64))
 
     def __call__(self, frame):
         return Poses(
@@ -38,13 +39,11 @@ def opened(monkeypatch):
     """What the command asked for; every source opens as `OnePerson`."""
     asked = SimpleNamespace(estimator=OnePerson(), source=None, options=None)
 
-    def open_estimator(source, **options):
-        asked.source, asked.options = source, options
+    def open_estimator(source, precision=None, input_size=None):
+        asked.source, asked.options = source, (precision, input_size)
         return asked.estimator
 
-    module = ModuleType("erpose_edge.deploy.default")
-    module.open_estimator = open_estimator
-    monkeypatch.setitem(sys.modules, "erpose_edge.deploy.default", module)
+    monkeypatch.setattr("erpose_edge.deploy.default.open_estimator", open_estimator)
     return asked
 
 
@@ -96,7 +95,7 @@ def test_json_is_the_only_thing_on_stdout_and_keeps_to_the_schema(opened, data, 
     assert "3/3" in err
     assert set(load_schema("validate")["properties"]) <= set(document)
     assert opened.source == "weights.safetensors"
-    assert opened.estimator.score_threshold == 0.05
+    assert opened.estimator.score_threshold == SCORE_THRESHOLD
 
 
 def test_the_table_shows_every_statistic(opened, data, capfd):
@@ -182,9 +181,16 @@ def test_data_and_images_belong_together(opened, data, capfd):
 
 def test_the_precision_is_passed_on_only_when_given(opened, data, capfd):
     run(capfd, "artifact", *data())
-    assert opened.options == {}
-    run(capfd, "artifact", *data(), "--precision", "int8")
-    assert opened.options == {"precision": "int8"}
+    assert opened.options == (None, None)
+    run(capfd, "artifact", *data(), "--precision", "int8", "--input-size", "96", "64")
+    assert opened.options == ("int8", (96, 64))
+
+
+@pytest.mark.parametrize("size", [("100", "64"), ("32", "64"), ("64", "4096")])
+def test_an_input_size_that_no_network_has_is_refused(opened, data, capfd, size):
+    code, out, err = run(capfd, "artifact", *data(), "--input-size", *size)
+    assert (code, out) == (2, "")
+    assert "--input-size: expected multiples of 32" in err
 
 
 def test_poses_are_saved_so_that_pycocotools_finds_the_same_ap(opened, data, capfd, tmp_path):
