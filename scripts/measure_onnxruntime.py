@@ -11,22 +11,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 from measured_block import ROOT, replace_block, table
 
 sys.path.insert(0, str(ROOT))
 
-import onnx
 import onnxruntime as ort
+from torch import fx
 
-from erpose_edge.exporters.dialect import not_negative_as_uint8
-from erpose_edge.exporters.onnx import export_onnx, serialize
+from erpose_edge.exporters.dialect import not_negative_as_uint8, spelled_for
+from erpose_edge.exporters.onnx import export_onnx
+from erpose_edge.exporters.onnxruntime import loaded_graph
 from erpose_edge.network.checkpoint import load_weights
-from erpose_edge.quantization.checkpoint import deployed_network
-from erpose_edge.quantization.fake_quantize import quantized_convolutions
+from erpose_edge.network.pose_network import ERPose
+from erpose_edge.quantization.checkpoint import deployed_network, policy_of
+from erpose_edge.quantization.fake_quantize import quantized_convolutions, set_mode
+from erpose_edge.quantization.prepare import prepare
+from erpose_edge.quantization.recipe import Policy
 from erpose_edge.resources import find_resource
 
 _SIZE = (128, 128)  # which kernels are taken does not depend on it
@@ -39,31 +41,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Count int8 convolutions in ONNX Runtime.")
     parser.add_argument("weights", nargs="?", default="erpose-n-qat", help="quantized weights")
     weights = load_weights(find_resource("weights", parser.parse_args().weights))
+    policy = policy_of(weights)
     network = deployed_network(weights, quantized=True)
-    int8 = export_onnx(network, "compact", _SIZE, _MAX_POSES)
-    spellings = {"int8, as for TensorRT": int8, "uint8, as exported": not_negative_as_uint8(int8)}
+    qdq = export_onnx(network, "compact", _SIZE, _MAX_POSES)
+    smooth = export_onnx(untrained(policy), "compact", _SIZE, _MAX_POSES)
+    dialect = policy.dialects["onnxruntime"]
+    spellings = {
+        "int8, as for TensorRT": qdq,
+        "uint8, cut by a float Clip, as for OpenVINO": not_negative_as_uint8(qdq),
+        "uint8, cut by a Clip on integers": not_negative_as_uint8(qdq, cut_integers=True),
+        "the same, picked as integers: as exported": spelled_for("onnxruntime", qdq, dialect),
+        "as exported, silu": spelled_for("onnxruntime", smooth, dialect),
+    }
     rows = []
     for name, model in spellings.items():
-        found = loaded_operations(model)
+        found = Counter(node.op_type for node in loaded_graph(model).graph.node)
         rows.append([name, *(str(found[operation]) for operation in _OPERATIONS)])
     headings = ["spelling", *(f"{name} ({what})" for name, what in _OPERATIONS.items())]
-    wanted = len(list(quantized_convolutions(network)))
+    wanted = len(quantized_convolutions(network))
     note = (
         f"The policy makes {wanted} convolutions int8. ONNX Runtime {ort.__version__}, "
-        f"{weights.activation}."
+        f"{weights.activation} if nothing else is said."
     )
     replace_block(ROOT / "docs" / "decisions.md", "onnxruntime", [*table(headings, rows), "", note])
 
 
-def loaded_operations(model: onnx.ModelProto) -> Counter[str]:
-    """Return how often each operation is in the graph that ONNX Runtime makes of ``model``."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.optimized_model_filepath = str(Path(folder) / "loaded.onnx")
-        options.log_severity_level = 4
-        ort.InferenceSession(serialize(model), options, providers=["CPUExecutionProvider"])
-        loaded = onnx.load(options.optimized_model_filepath)
-    return Counter(node.op_type for node in loaded.graph.node)
+def untrained(policy: Policy) -> fx.GraphModule:
+    """Return a quantized ER-Pose-n with `silu`: which kernels are taken needs no training."""
+    network = prepare(ERPose("n", "silu", 17).eval(), policy)
+    set_mode(network, "fake")
+    return network
 
 
 if __name__ == "__main__":

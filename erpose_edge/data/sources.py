@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from erpose_edge.config import GeneratedSource, LabelledSource
 from erpose_edge.data.generated.people import GeneratedPeople
 from erpose_edge.data.sample import Sample, sample_of
-from erpose_edge.errors import DataError
+from erpose_edge.errors import DataError, ImageError
 from erpose_edge.metrics.image_labels import ImageLabels, Rejected
 from erpose_edge.metrics.labels import read_labels
 from erpose_edge.runtime.images import read_image
@@ -28,11 +28,15 @@ class Source(Protocol):
         """Return the number of images."""
         ...
 
+    def entry(self, index: int) -> tuple[NDArray[np.uint8] | Path, ImageLabels]:
+        """Return image ``index``, or the path to read it from, and its labels."""
+        ...
+
     def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
         """Return image ``index``, BGR uint8, and its labels.
 
         Raises:
-            ImageError: The image cannot be read.
+            ImageError: The image cannot be read, or is of another size than its labels.
         """
         ...
 
@@ -52,10 +56,21 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
+    def entry(self, index: int) -> tuple[Path, ImageLabels]:
         """See `Source`."""
         labels = self.labels[index]
-        return read_image(self.images / labels.file_name), labels
+        return self.images / labels.file_name, labels
+
+    def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
+        """See `Source`."""
+        path, labels = self.entry(index)
+        image = read_image(path)
+        if image.shape[:2] != (labels.height, labels.width):
+            raise ImageError(
+                f"{path}: size: expected {labels.width} x {labels.height} as labelled, "
+                f"got {image.shape[1]} x {image.shape[0]}"
+            )
+        return image, labels
 
     def sample(self, index: int) -> Sample:
         """See `Source`."""
@@ -72,9 +87,13 @@ class Generated:
     def __len__(self) -> int:
         return len(self.people)
 
-    def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
+    def entry(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
         """See `Source`."""
         return self.people[index]
+
+    def image_and_labels(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
+        """See `Source`."""
+        return self.entry(index)
 
     def sample(self, index: int) -> Sample:
         """See `Source`."""

@@ -4,105 +4,55 @@ CPUs with AVX2 but without VNNI add pairs of products of an unsigned activation 
 in 16 bits. A signed activation is moved by 128 for that, so that two products overflow, silently
 and by far more than the noise of quantization. An activation that is never negative avoids the
 move as uint8 with zero point 0, and keeps below the overflow as long as it stays at 127 or less,
-which a Clip in front makes sure of.
+which a Clip makes sure of.
+
+OpenVINO gets that Clip in float, in place of the Relu. ONNX Runtime would fuse it with the
+convolution before it looks for Q/DQ, and compute both in float: it gets the Clip on integers, right
+behind QuantizeLinear, and no float operation between two convolutions.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from erpose_edge.errors import ExportError
+from erpose_edge.exporters.onnx_graph import Graph, data_inputs, picks_values, replace_nodes
 from erpose_edge.quantization.fake_quantize import ACTIVATION_LIMIT
 
 if TYPE_CHECKING:
     import onnx
 
-_ALWAYS_POSITIVE = ("Relu", "Sigmoid")
-# The output is never negative if no input is.
-_SIGN_KEEPING = (
-    "MaxPool", "Concat", "Split", "Slice", "Add", "QuantizeLinear", "DequantizeLinear", "Identity",
-)  # fmt: skip
-_FIRST_INPUT_ONLY = ("Split", "Slice", "QuantizeLinear", "DequantizeLinear", "Resize")
+    from erpose_edge.quantization.recipe import Dialect
+
+# They run a convolution in int8 only if it has Q/DQ, and nothing else, at both ends.
+_ENGINES_OF_INTEGERS = ("onnxruntime",)
 
 
-@dataclass
-class _Graph:
-    """An ONNX graph with the look-ups that rewriting needs."""
+def spelled_for(engine: str, model: onnx.ModelProto, dialect: Dialect | None) -> onnx.ModelProto:
+    """Return ``model`` as ``engine`` runs it in int8; its values stay the same.
 
-    model: onnx.ModelProto
-    known: dict[str, bool] = field(default_factory=dict)
-    added: dict[str, str] = field(default_factory=dict)
+    Args:
+        engine: Name as in profiles.
+        model: Q/DQ graph as `export_onnx` returns it; left as it is.
+        dialect: What the policy says of the engine; None if nothing.
 
-    @cached_property
-    def producers(self) -> dict[str, onnx.NodeProto]:
-        return {out: node for node in self.model.graph.node for out in node.output}
-
-    @cached_property
-    def consumers(self) -> dict[str, list[onnx.NodeProto]]:
-        found = defaultdict(list)
-        for node in self.model.graph.node:
-            for name in node.input:
-                found[name].append(node)
-        return found
-
-    @cached_property
-    def constants(self) -> dict[str, onnx.TensorProto]:
-        return {tensor.name: tensor for tensor in self.model.graph.initializer}
-
-    def value(self, name: str) -> float:
-        from onnx import numpy_helper
-
-        return float(numpy_helper.to_array(self.constants[name]))
-
-    def add_constant(self, name: str, value: np.generic) -> str:
-        """Add a scalar, once for each ``name``, and return what it is called in the graph."""
-        from onnx import numpy_helper
-
-        if name not in self.added:
-            free = name
-            while free in self.constants:
-                free += "_"
-            tensor = numpy_helper.from_array(np.asarray(value), free)
-            self.model.graph.initializer.append(tensor)
-            self.constants[free] = tensor
-            self.added[name] = free
-        return self.added[name]
-
-    def never_negative(self, name: str) -> bool:
-        """Return whether the graph alone proves that no value of ``name`` is below 0."""
-        if name not in self.known:
-            self.known[name] = False
-            self.known[name] = self._proof(name)
-        return self.known[name]
-
-    def _proof(self, name: str) -> bool:
-        node = self.producers.get(name)
-        if node is None:
-            return False
-        if node.op_type in _ALWAYS_POSITIVE:
-            return True
-        if node.op_type == "Clip":
-            low = node.input[1] if len(node.input) > 1 else ""
-            return low in self.constants and self.value(low) >= 0
-        if node.op_type == "Resize":
-            mode = next((a.s for a in node.attribute if a.name == "mode"), b"nearest")
-            return mode == b"nearest" and self.never_negative(node.input[0])
-        if node.op_type not in _SIGN_KEEPING:
-            return False
-        inputs = node.input[:1] if node.op_type in _FIRST_INPUT_ONLY else node.input
-        return all(self.never_negative(name) for name in inputs)
+    Raises:
+        ExportError: A QuantizeLinear has another zero point than 0.
+    """
+    integers = engine in _ENGINES_OF_INTEGERS
+    if dialect is not None and dialect.not_negative == "uint8":
+        model = not_negative_as_uint8(model, cut_integers=integers)
+    return with_integers_picked(model) if integers else model
 
 
-def not_negative_as_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
+def not_negative_as_uint8(model: onnx.ModelProto, *, cut_integers: bool = False) -> onnx.ModelProto:
     """Return ``model`` with activations that are never negative as uint8 0..127, zero point 0.
 
     Args:
         model: As `export_onnx` returns it; left as it is.
+        cut_integers: Cut off at 127 behind QuantizeLinear, not at its value in front.
 
     Raises:
         ExportError: A QuantizeLinear has another zero point than 0.
@@ -111,7 +61,7 @@ def not_negative_as_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    graph = _Graph(copy)
+    graph = Graph(copy)
     zero_point = graph.add_constant("zero_point_uint8", np.uint8(0))
     # Every proof before the first change: the look-ups do not follow the rewriting.
     not_negative = {
@@ -126,22 +76,53 @@ def not_negative_as_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"onnx {node.name}: zero point: expected 0, got {graph.value(node.input[2])}"
             )
         if node.op_type == "QuantizeLinear" and node.output[0] in not_negative:
-            nodes += _cut_at_limit(graph, node)
-            node.input[2] = zero_point
-            for reader in graph.consumers[node.output[0]]:
-                reader.input[2] = zero_point
-        nodes.append(node)
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    # Types recorded for the rewritten tensors no longer hold; every engine infers them itself.
-    del copy.graph.value_info[:]
-    _drop_unused_constants(copy)
-    onnx.checker.check_model(copy, full_check=True)
+            for user in (node, *graph.consumers[node.output[0]]):
+                user.input[2] = zero_point
+            nodes += _cut_behind(graph, node) if cut_integers else _cut_in_front(graph, node)
+        else:
+            nodes.append(node)
+    replace_nodes(copy, nodes)
     return copy
 
 
-def _cut_at_limit(graph: _Graph, quantize: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Keep values at or below 127 steps in front of ``quantize``; return the nodes to insert."""
+def with_integers_picked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``model`` with DequantizeLinear behind what only picks values, not in front of it.
+
+    Where the inputs of an operation have different scales it stays float.
+
+    Args:
+        model: Q/DQ graph; left as it is.
+    """
+    import onnx
+    from onnx import helper
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    origins: dict[str, tuple[str, ...]] = {}  # by float tensor: its integers, scale, zero point
+    nodes: list[onnx.NodeProto] = []
+    for node in copy.graph.node:
+        nodes.append(node)
+        if node.op_type == "DequantizeLinear":
+            origins[node.output[0]] = tuple(node.input)
+        names = data_inputs(node)
+        grids = {origins[name][1:] if name in origins else None for name in names}
+        grid = grids.pop() if len(grids) == 1 else None
+        if not picks_values(node) or grid is None:
+            continue
+        node.input[: len(names)] = [origins[name][0] for name in names]
+        for position, name in enumerate(node.output):
+            node.output[position] = f"{name}_integers"
+            origins[name] = (f"{name}_integers", *grid)
+            title = f"{name}_dequantized"
+            nodes.append(helper.make_node("DequantizeLinear", origins[name], [name], title))
+    used = {name for node in nodes for name in node.input}
+    used |= {output.name for output in copy.graph.output}
+    replace_nodes(copy, [node for node in nodes if used.intersection(node.output)])
+    return copy
+
+
+def _cut_in_front(graph: Graph, quantize: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Keep what ``quantize`` reads at or below 127 steps; return the nodes in its place."""
     from onnx import helper
 
     source, scale = quantize.input[0], quantize.input[1]
@@ -154,15 +135,29 @@ def _cut_at_limit(graph: _Graph, quantize: onnx.NodeProto) -> list[onnx.NodeProt
         high = graph.add_constant(f"{source}_limit", limit)
         producer.op_type = "Clip"
         producer.input[:] = [producer.input[0], low, high]
-        return []
+        return [quantize]
     high = graph.add_constant(f"{scale}_limit", limit)
     clip = helper.make_node("Clip", [source, low, high], [f"{source}_cut"], f"{source}_cut")
     quantize.input[0] = clip.output[0]
-    return [clip]
+    return [clip, quantize]
 
 
-def _drop_unused_constants(model: onnx.ModelProto) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+def _cut_behind(graph: Graph, quantize: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Keep what ``quantize`` gives at or below 127; return the nodes in its place."""
+    from onnx import helper
+
+    source, scale, output = quantize.input[0], quantize.input[1], quantize.output[0]
+    limit = ACTIVATION_LIMIT
+    producer = graph.producers[source]
+    lone = len(graph.consumers[source]) == 1
+    if producer.op_type == "Clip" and lone and graph.value(producer.input[1]) == 0:
+        # A ReLU6 becomes a Relu, which uint8 makes superfluous, and its limit one of integers.
+        if len(producer.input) > 2:
+            steps = np.float32(graph.value(producer.input[2])) / np.float32(graph.value(scale))
+            limit = min(limit, int(np.rint(steps)))
+        producer.op_type = "Relu"
+        del producer.input[1:]
+    high = graph.add_constant(f"limit_{limit}", np.uint8(limit))
+    quantize.output[0] = f"{output}_uncut"
+    clip = helper.make_node("Clip", [quantize.output[0], "", high], [output], f"{output}_cut")
+    return [quantize, clip]

@@ -9,7 +9,6 @@ Ref: https://docs.openvino.ai/2025/openvino-workflow/running-inference/optimize-
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 MODEL_XML = "model.xml"
 MODEL_BIN = "model.bin"
 
-_INT8_TYPES = ("i8", "u8")
 # OpenVINO makes two layers of a convolution with bias; this is the first.
 _CONVOLUTION_OF_TWO = "/WithoutBiases"
 
@@ -84,27 +82,6 @@ def convolution_precisions(files: dict[str, bytes]) -> dict[str, str]:
                 f"{_last_line(error)}"
             ) from error
         return _read_precisions(compiled.get_runtime_model())
-
-
-def require_int8(precisions: dict[str, str], convolutions: Collection[str]) -> None:
-    """Check that every one of ``convolutions`` runs in int8.
-
-    Args:
-        precisions: As `convolution_precisions` returns them.
-        convolutions: Names of those that the policy makes int8.
-
-    Raises:
-        ExportError: One does not; the message names it.
-    """
-    for name in convolutions:
-        got = precisions.get(name, "no such layer")
-        if got not in _INT8_TYPES:
-            others = sum(precisions.get(n) not in _INT8_TYPES for n in convolutions) - 1
-            more = f" (and {others} more)" if others else ""
-            raise ExportError(
-                f"openvino: {name}: expected int8 execution on this CPU as the policy says, got "
-                f"{got}{more}; name it in the policy's keep_float or export fp32"
-            )
 
 
 def _name_by_position(converted: openvino.Model, model: onnx.ModelProto) -> None:

@@ -91,7 +91,7 @@ def save_weights(path: Path, weights: Weights, *, half: bool = False) -> None:
     header["sha256"] = _digest(state, header)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(save(state, metadata=header))
+    temporary.write_bytes(_ordered(save(state, metadata=header)))
     temporary.replace(path)
 
 
@@ -124,6 +124,15 @@ def read_header(path: Path) -> dict[str, Any]:
             "use the release that wrote it"
         )
     return header
+
+
+def _ordered(content: bytes) -> bytes:
+    """Return a safetensors file with its header in order: the same weights give the same bytes."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":"))
+    text = header.encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
 
 
 def _metadata(path: Path, size: int) -> dict[str, str]:

@@ -33,7 +33,6 @@ _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish)
 # These only pick or copy values, so what they give is on the scale of what they take.
 _VALUE_KEEPING = (nn.MaxPool2d, nn.Upsample, torch.cat, operator.getitem, "chunk", "detach")
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
-_ACTIVATION_BITS = 8
 _KNOWN = (nn.Conv2d, *_ACTIVATIONS, *_VALUE_KEEPING, *_ADDITIONS)
 
 
@@ -73,8 +72,8 @@ def prepare(network: ERPose, policy: Policy) -> fx.GraphModule:
         A module that is called like ``network`` and returns the same.
 
     Raises:
-        ConfigError: The policy leaves no convolution to quantize or asks for what is not known
-            here, or the network has an operation that has no int8 rule.
+        ConfigError: The policy leaves no convolution to quantize, or the network has an operation
+            that has no int8 rule.
     """
     chosen = [name for name in _convolution_names(network) if not policy.is_float(name)]
     if not chosen:
@@ -120,11 +119,6 @@ def _convolution_names(network: nn.Module) -> list[str]:
 
 
 def _place(network: nn.Module, policy: Policy, int8: Container[str]) -> fx.GraphModule:
-    if policy.activations.bits != _ACTIVATION_BITS:
-        raise ConfigError(
-            f"policy.activations.bits: expected {_ACTIVATION_BITS}, got {policy.activations.bits}; "
-            "engines cut int8 tensors nowhere else"
-        )
     module = fold(network)
     for name, conv in list(module.named_modules()):
         if isinstance(conv, nn.Conv2d) and name in int8:

@@ -19,7 +19,6 @@ from erpose_edge.config_file import StrictModel, read_yaml
 from erpose_edge.resources import find_resource, list_resources
 
 Text = Annotated[str, Field(min_length=1)]
-Bits = Annotated[int, Field(ge=7, le=8)]
 
 
 class GeneratedCalibration(StrictModel):
@@ -73,7 +72,7 @@ class WeightRule(StrictModel):
         per_channel: One scale per output channel instead of one per tensor.
     """
 
-    bits: Bits = 8
+    bits: Annotated[int, Field(ge=7, le=8)] = 8
     per_channel: bool = True
 
 
@@ -81,10 +80,11 @@ class ActivationRule(StrictModel):
     """How activations become integers: per tensor, symmetric, zero point 0.
 
     Attributes:
-        bits: Signed bits; a tensor that is never negative uses the positive half.
+        bits: Signed bits; a tensor that is never negative uses the positive half. No choice:
+            engines cut int8 tensors nowhere else.
     """
 
-    bits: Bits = 8
+    bits: Literal[8] = 8
 
 
 class Dialect(StrictModel):

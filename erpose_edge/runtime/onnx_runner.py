@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from erpose_edge.runtime.artifact import Artifact
 
+# What ONNX Runtime raises for a model that it does not take.
+REFUSALS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented)
+
 
 class OnnxRunner:
     """`Runner` for ``model.onnx``."""
@@ -43,7 +46,7 @@ class OnnxRunner:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented) as error:
+        except REFUSALS as error:
             raise load_error(artifact, f"ONNX Runtime {ort.__version__}", error) from None
         check_tensors(
             artifact,

@@ -72,6 +72,8 @@ def load_batches(training_set: TrainingSet, plan: LoadPlan, workers: int) -> Ite
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=_one_thread,
+            # Its seeds are not used; drawn from the run's own generator, they would move that.
+            generator=torch.Generator(),
             prefetch_factor=4 if workers else None,
             # A forked worker would inherit the locks of cv2's and torch's threads and hang.
             multiprocessing_context="spawn" if workers else None,

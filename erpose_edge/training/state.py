@@ -116,7 +116,7 @@ def read_state(folder: Path, fingerprint: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = state["fingerprint"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise IntegrityError(
             f"run {path}: expected the state of a run, got a damaged file "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,8 @@ class SourceSamples:
     def __len__(self) -> int:
         return len(self.source)
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], ImageLabels]]:
-        return (self.source.image_and_labels(index) for index in range(len(self.source)))
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8] | Path, ImageLabels]]:
+        return (self.source.entry(index) for index in range(len(self.source)))
 
 
 def measure_accuracy(

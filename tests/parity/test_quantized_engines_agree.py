@@ -21,9 +21,11 @@ import torch
 from quantized_network import float_network, quantized_network, smooth_images
 from torch import nn
 
-from erpose_edge.exporters import openvino
-from erpose_edge.exporters.dialect import not_negative_as_uint8
+from erpose_edge.errors import ExportError
+from erpose_edge.exporters import onnxruntime, openvino
+from erpose_edge.exporters.dialect import not_negative_as_uint8, spelled_for
 from erpose_edge.exporters.onnx import export_onnx, serialize
+from erpose_edge.exporters.read_back import require_int8
 from erpose_edge.network.blocks import ConvBlock, CspBlock, PoolPyramid
 from erpose_edge.network.pose_network import DeployNetwork, output_names
 from erpose_edge.quantization.fake_quantize import quantized_convolutions, set_mode
@@ -166,16 +168,47 @@ def test_uint8_dialect_is_the_same_network(network, qdq, images):
     assert largest(got, in_torch(network, "raw", images)) < EXACT_LOGIT
 
 
+def for_onnxruntime(model):
+    return spelled_for("onnxruntime", model, load_policy("default").dialects["onnxruntime"])
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+def test_onnxruntimes_spelling_is_the_same_network_and_all_of_it_runs_in_int8(images, activation):
+    network = quantized_network(shallow(activation), shallow_policy())
+    model = for_onnxruntime(export_onnx(network, "raw", SIZE, MAX_POSES))
+    got = in_onnxruntime(model, images, fused=False)
+    assert largest(got, in_torch(network, "raw", images)) < EXACT_LOGIT
+    precisions = onnxruntime.convolution_precisions(model)
+    assert {n: precisions[n] for n in quantized_convolutions(network)} == dict.fromkeys(
+        quantized_convolutions(network), "u8"
+    )
+    assert precisions["stem.conv"] == "f32"
+
+
+@pytest.mark.parametrize("spelling", ["openvino", "tensorrt"])
+def test_onnxruntime_runs_in_float_what_is_spelled_for_another_engine(qdq, spelling):
+    model = spelled_for(spelling, qdq, load_policy("default").dialects[spelling])
+    precisions = onnxruntime.convolution_precisions(model)
+    with pytest.raises(ExportError, match=r"onnxruntime: split\..*: expected int8 .* got f32"):
+        require_int8("onnxruntime", precisions, ["split.join.conv"])
+
+
+def test_onnxruntime_runs_smooth_activations_in_float():
+    network = quantized_network(shallow("silu"), shallow_policy())
+    model = for_onnxruntime(export_onnx(network, "raw", SIZE, MAX_POSES))
+    assert set(onnxruntime.convolution_precisions(model).values()) == {"f32"}
+
+
 def test_onnxruntimes_int8_kernels_stay_below_the_noise(network, float_net, qdq, images):
-    got = in_onnxruntime(not_negative_as_uint8(qdq), images, fused=True)
+    got = in_onnxruntime(for_onnxruntime(qdq), images, fused=True)
     expected, exact = in_torch(network, "raw", images), in_torch(float_net, "raw", images)
     assert in_noise(got, expected, exact) < FUSED_NOISE
 
 
 def test_openvino_int8_is_the_fake_quantized_network(network, qdq, images):
     files = openvino.convert(not_negative_as_uint8(qdq), half=False)
-    openvino.require_int8(
-        openvino.convolution_precisions(files), list(quantized_convolutions(network))
+    require_int8(
+        "openvino", openvino.convolution_precisions(files), list(quantized_convolutions(network))
     )
     assert largest(in_openvino(files, images), in_torch(network, "raw", images)) < EXACT_LOGIT
 
@@ -216,12 +249,10 @@ def test_quantized_network_in_float_mode_exports_a_float_graph(float_net, images
 
 
 def test_a_convolution_that_the_policy_calls_int8_but_runs_in_float_is_an_error(network, qdq):
-    from erpose_edge.errors import ExportError
-
     precisions = openvino.convolution_precisions(openvino.convert(qdq, half=False))
     assert precisions["stem.conv"] == "f32"
     with pytest.raises(ExportError, match=r"stem\.conv: expected int8"):
-        openvino.require_int8(precisions, ["stem.conv", *quantized_convolutions(network)])
+        require_int8("openvino", precisions, ["stem.conv", *quantized_convolutions(network)])
 
 
 def test_the_same_network_gives_the_same_bytes(network, qdq):
@@ -304,7 +335,7 @@ def test_older_processors_give_the_same_numbers(network, qdq, images, instructio
         text=True,
         check=True,
     )
-    openvino.require_int8(json.loads(done.stdout), list(quantized_convolutions(network)))
+    require_int8("openvino", json.loads(done.stdout), list(quantized_convolutions(network)))
     found = dict(np.load(tmp_path / "found.npz"))
     assert largest(found, in_torch(network, "raw", images)) < EXACT_LOGIT
 
@@ -317,16 +348,22 @@ def test_whole_network_in_every_engine():
     images = smooth_images(1, 60, size)
     expected = in_torch(network, "raw", images, size)
     exact = in_torch(float_net, "raw", images, size)
-    model = not_negative_as_uint8(export_onnx(network, "raw", size, MAX_POSES))
+    qdq = export_onnx(network, "raw", size, MAX_POSES)
+    model, for_ort = not_negative_as_uint8(qdq), for_onnxruntime(qdq)
     kinds = Counter(node.op_type for node in model.graph.node)
     assert kinds["Conv"] == len(quantized_convolutions(network)) + 10
     files = openvino.convert(model, half=False)
-    openvino.require_int8(
-        openvino.convolution_precisions(files), list(quantized_convolutions(network))
+    require_int8(
+        "openvino", openvino.convolution_precisions(files), list(quantized_convolutions(network))
+    )
+    require_int8(
+        "onnxruntime",
+        onnxruntime.convolution_precisions(for_ort),
+        list(quantized_convolutions(network)),
     )
     for got in (
         in_onnxruntime(model, images, fused=False),
-        in_onnxruntime(model, images, fused=True),
+        in_onnxruntime(for_ort, images, fused=True),
         in_openvino(files, images),
     ):
         assert in_noise(got, expected, exact) < DEEP_NOISE

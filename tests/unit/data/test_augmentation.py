@@ -162,7 +162,9 @@ def test_the_newcomer_stands_in_front_and_hides_what_it_covers():
 def test_without_a_person_to_cut_out_nothing_is_pasted():
     few = dotted_sample(PLACES)  # six labelled keypoints
     ignored = replace(standing(80, 15, 90, 220), ignored=np.ones(1, bool))
-    nobody = Sample(few.image, *(getattr(few, n)[:0] for n in list(Sample.__dataclass_fields__)[1:]))
+    nobody = Sample(
+        few.image, *(getattr(few, n)[:0] for n in list(Sample.__dataclass_fields__)[1:])
+    )
     for other in (few, ignored, nobody):
         below, sample = pasted(other=other)
         assert sample is below
@@ -170,7 +172,9 @@ def test_without_a_person_to_cut_out_nothing_is_pasted():
 
 def test_a_picture_without_people_is_augmented_too():
     one = dotted_sample(PLACES)
-    nobody = Sample(one.image, *(getattr(one, n)[:0] for n in list(Sample.__dataclass_fields__)[1:]))
+    nobody = Sample(
+        one.image, *(getattr(one, n)[:0] for n in list(Sample.__dataclass_fields__)[1:])
+    )
     config = VARIED.model_copy(update={"mosaic": 1.0, "paste": 1.0})
     sample = augmented(0, config, nobody, lambda _: nobody)
     assert sample.keypoints.shape == (0, 17, 2)

@@ -24,14 +24,17 @@ def photographs(tmp_path):
         keypoints = [[20 + k, 30 + k, 2 if k < 10 else 0] for k in range(17)]
         people.append({
             "id": image_id, "image_id": image_id, "category_id": 1, "iscrowd": 0, "area": 900.0,
-            "bbox": [10, 20, 30, 40], "num_keypoints": 10, "keypoints": sum(keypoints, []),
+            "bbox": [10, 20, 30, 40], "num_keypoints": 10,
+            "keypoints": np.ravel(keypoints).tolist(),
         })  # fmt: skip
         file = tmp_path / f"{image_id}.png"
         cv2.imwrite(str(file), np.full((96, 64, 3), 10 * image_id, np.uint8))
     (tmp_path / "2.png").write_bytes(b"no image")
     people.append({**people[0], "id": 9, "keypoints": people[0]["keypoints"][:48]})
     document = {
-        "images": [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 96} for i in (1, 2, 3)],
+        "images": [
+            {"id": i, "file_name": f"{i}.png", "width": 64, "height": 96} for i in (1, 2, 3)
+        ],
         "annotations": people,
         "categories": [{"id": 1, "name": "person"}],
     }
@@ -59,6 +62,24 @@ def test_an_image_that_cannot_be_read_is_an_image_error(photographs):
     source = open_source(photographs, COCO_17)
     with pytest.raises(ImageError, match=r"2\.png"):
         source.sample(1)
+
+
+def test_an_image_of_another_size_than_its_labels_is_an_image_error(photographs):
+    cv2.imwrite(str(photographs.images / "1.png"), np.zeros((48, 32, 3), np.uint8))
+    source = open_source(photographs, COCO_17)
+    with pytest.raises(
+        ImageError, match=r"1\.png: size: expected 64 x 96 as labelled, got 32 x 48"
+    ):
+        source.sample(0)
+
+
+def test_an_entry_is_an_image_or_where_to_read_it(photographs):
+    path, labels = open_source(photographs, COCO_17).entry(1)
+    assert path == photographs.images / "2.png"
+    assert labels.image_id == 2
+    config = GeneratedSource(kind="generated", count=1, seed=3, size=(64, 96))
+    image, _ = open_source(config, COCO_17).entry(0)
+    assert image.shape == (64, 96, 3)
 
 
 def test_an_unlabelled_keypoint_of_a_photograph_is_unknown(photographs):

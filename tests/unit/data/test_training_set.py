@@ -53,9 +53,7 @@ def test_a_sample_depends_on_nothing_but_its_place():
     first, second = training_set(sources), training_set(sources)
     for position in (5, 2):  # in whatever order they are made
         first.sample(0, position, 1, mosaic=True)
-    assert_equal(
-        first.sample(1, 3, 4, mosaic=True), second.sample(1, 3, 4, mosaic=True)
-    )
+    assert_equal(first.sample(1, 3, 4, mosaic=True), second.sample(1, 3, 4, mosaic=True))
 
 
 @pytest.mark.parametrize("change", ["seed", "epoch", "position"])
@@ -112,7 +110,7 @@ def test_mosaics_survive_unreadable_images():
 
 def test_nothing_but_unreadable_images_is_a_data_error():
     made = training_set([(Pictures([0, 0], bad={0, 1}), 1.0)])
-    with pytest.raises(DataError, match="expected readable images, got 20 bad ones: .*jpg"):
+    with pytest.raises(DataError, match=r"expected readable images, got 20 bad ones: .*jpg"):
         made.sample(0, 0, 0, mosaic=True)
 
 

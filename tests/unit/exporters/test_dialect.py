@@ -6,7 +6,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from erpose_edge.errors import ExportError
-from erpose_edge.exporters.dialect import not_negative_as_uint8
+from erpose_edge.exporters.dialect import not_negative_as_uint8, spelled_for, with_integers_picked
+from erpose_edge.quantization.recipe import load_policy
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -85,18 +86,82 @@ CASES = {
 }  # fmt: skip
 
 
+CUTS = pytest.mark.parametrize("cut_integers", [False, True], ids=["cut in front", "cut behind"])
+
+
+@CUTS
 @pytest.mark.parametrize("nodes", CASES.values(), ids=CASES)
-def test_not_negative_becomes_uint8_and_gives_the_same_values(nodes):
+def test_not_negative_becomes_uint8_and_gives_the_same_values(nodes, cut_integers):
     model = graph(nodes, "y")
-    rewritten = not_negative_as_uint8(model)
+    rewritten = not_negative_as_uint8(model, cut_integers=cut_integers)
     assert set(types(rewritten).values()) == {TensorProto.UINT8}
     assert np.array_equal(run(model), run(rewritten))
     assert run(rewritten).max() > 0
 
 
-def test_values_end_at_127_steps():
-    rewritten = not_negative_as_uint8(graph(CASES["add, then add"], "y"))
+@CUTS
+def test_values_end_at_127_steps(cut_integers):
+    model = graph(CASES["add, then add"], "y")
+    rewritten = not_negative_as_uint8(model, cut_integers=cut_integers)
     assert run(rewritten).max() == pytest.approx(127 * SCALE)
+
+
+def test_the_limit_of_relu6_is_one_of_integers_behind():
+    rewritten = not_negative_as_uint8(graph(CASES["relu6"], "y"), cut_integers=True)
+    kinds = [n.op_type for n in rewritten.graph.node]
+    assert kinds == ["Relu", "QuantizeLinear", "Clip", "DequantizeLinear"]
+    assert run(rewritten).max() == pytest.approx(6)
+
+
+def test_a_limit_above_zero_stays_a_limit():
+    above = [node("Clip", ["x", "six"], "r"), *quantized("r", "y")]
+    rewritten = not_negative_as_uint8(graph(above, "y"), cut_integers=True)
+    assert run(rewritten).min() == pytest.approx(6)
+
+
+def test_onnxruntime_gets_integers_from_one_quantization_to_the_next():
+    nodes = [
+        node("Relu", ["x"], "r"), *quantized("r", "a"),
+        helper.make_node("Split", ["a"], ["s", "t"], "s", axis=1, num_outputs=2),
+        node("Concat", ["t", "s"], "c", axis=1),
+        node("MaxPool", ["c"], "p", kernel_shape=[2, 2]), node("Neg", ["p"], "y"),
+    ]  # fmt: skip
+    model = graph(nodes, "y")
+    dialect = load_policy("default").dialects["onnxruntime"]
+    rewritten = spelled_for("onnxruntime", model, dialect)
+    kinds = [n.op_type for n in rewritten.graph.node]
+    assert kinds == [
+        "Relu", "QuantizeLinear", "Clip", "Split", "Concat", "MaxPool", "DequantizeLinear", "Neg",
+    ]  # fmt: skip
+    assert np.array_equal(run(model), run(rewritten))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [node("Neg", ["x"], "b")],
+        [
+            helper.make_node("QuantizeLinear", ["x", "six", "zero"], ["b_q"], "b_q"),
+            helper.make_node("DequantizeLinear", ["b_q", "six", "zero"], ["b"], "b"),
+        ],
+    ],
+    ids=["float", "another scale"],
+)
+def test_what_meets_another_grid_stays_float(others):
+    nodes = [*quantized("x", "a"), *others, node("Concat", ["a", "b"], "y", axis=1)]
+    model = graph(nodes, "y")
+    rewritten = with_integers_picked(model)
+    assert [n.op_type for n in rewritten.graph.node] == [n.op_type for n in model.graph.node]
+
+
+def test_a_resize_that_interpolates_stays_float():
+    scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")
+    model = graph(
+        [*quantized("x", "a"), node("Resize", ["a", "", "scales"], "y", mode="linear")], "y"
+    )
+    model.graph.initializer.append(scales)
+    rewritten = with_integers_picked(model)
+    assert [n.op_type for n in rewritten.graph.node][-1] == "Resize"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -57,7 +59,7 @@ def test_stages_add_up_to_the_whole(scale):
 
 def test_every_scale_costs_more_than_the_one_before():
     costs = [summarize(scale, 17, (640, 640)) for scale in SCALES]
-    for smaller, larger in zip(costs, costs[1:], strict=False):
+    for smaller, larger in itertools.pairwise(costs):
         assert larger["parameters"] > smaller["parameters"]
         assert larger["gflops"] > smaller["gflops"]
 

@@ -64,7 +64,7 @@ def slow_assign(guess, people, rule):
         for g in range(len(POINTS)):
             rivals = [n for n in labels if g in wanted[n]]
             if rivals:
-                held[max(rivals, key=lambda n: quality[n, g])].append(g)  # noqa: B023
+                held[max(rivals, key=lambda n: quality[n, g])].append(g)
         rows = [[-1, 0.0, 0.0] for _ in POINTS]
         for n, points in held.items():
             best = max((metric[n, g] for g in points), default=0.0)
@@ -92,9 +92,7 @@ def assert_as_written_out(guess, people, rule):
 def test_it_is_the_rule_written_out(prior, topk, seed):
     people = people_at(TWO_IMAGES, seed=seed)
     people.labelled[0, 1, 5:] = False
-    assert_as_written_out(
-        guesses(people, seed=seed), people, AssignmentRule(topk, 0.5, 2.0, prior)
-    )
+    assert_as_written_out(guesses(people, seed=seed), people, AssignmentRule(topk, 0.5, 2.0, prior))
 
 
 def test_log_oks_is_the_metrics_oks():
@@ -145,14 +143,16 @@ def test_a_person_in_front_of_a_crowd_still_counts():
     assert result.positive.sum() == RULE.topk
 
 
-def test_a_grid_point_that_two_people_want_goes_to_the_pose_it_meets_best():
-    people = people_at([[(30, 30), (31, 30)]])
+@pytest.mark.parametrize("prior", [0.0, 1.0])
+def test_a_grid_point_that_two_people_want_goes_to_the_pose_it_meets_best(prior):
+    people = people_at([[(28, 28), (29, 29)]])  # the prior alone would choose the first
     keypoints = torch.full((1, len(POINTS), 17, 2), -500.0)
     scores = torch.full((1, len(POINTS)), -4.0)
     keypoints[0, 27] = people.keypoints[0, 1] + 0.3  # both people's best
     scores[0, 27] = 4
     guess = Predictions(scores, keypoints, torch.zeros(1, len(POINTS), 17))
-    result = assign(guess, people, POINTS, STRIDES, SIGMAS, AssignmentRule(topk=1))
+    rule = AssignmentRule(topk=1, prior=prior)
+    result = assign(guess, people, POINTS, STRIDES, SIGMAS, rule)
     assert result.positive.nonzero().tolist() == [[0, 27]]
     assert result.person[0, 27] == 1
 

@@ -44,9 +44,7 @@ def test_the_total_is_the_weighed_sum_of_the_parts(outputs):
     weights = LossConfig(score=2, pose=3, visibility=5)
     total, parts = objective(loss=weights)(outputs, PEOPLE, 0.0)
     assert parts.keys() == PARTS
-    expected = sum(
-        getattr(weights, name.split("_")[-1]) * value for name, value in parts.items()
-    )
+    expected = sum(getattr(weights, name.split("_")[-1]) * value for name, value in parts.items())
     assert float(total) == pytest.approx(expected, rel=1e-5)
 
 

@@ -16,7 +16,9 @@ def test_a_file_that_is_no_network_is_named(tmp_path):
     path = tmp_path / "teacher.tflite"
     path.write_bytes(b"nothing")
     teacher = Teacher(path, bf16=False)
-    with pytest.raises(WeightsError, match=r"training\.teacher\.weights .*teacher\.tflite") as error:
+    with pytest.raises(
+        WeightsError, match=r"training\.teacher\.weights .*teacher\.tflite"
+    ) as error:
         teacher(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
     assert "\n" not in str(error.value)
 
