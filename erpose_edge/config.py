@@ -284,6 +284,13 @@ class RunConfig(StrictModel):
     qat: QatConfig = QatConfig()
     export: ExportConfig = ExportConfig()
 
+    def fingerprint(self) -> str:
+        """Return what a resumed run must have in common with the one before it.
+
+        How many processes load the data changes nothing, so it does not count.
+        """
+        return self.model_dump_json(exclude={"data": {"workers"}})
+
     @model_validator(mode="after")
     def _sources_have_the_skeleton(self) -> RunConfig:
         provides = {"coco": "coco-17", "generated": "coco-17", "crowdpose": "crowdpose-14"}

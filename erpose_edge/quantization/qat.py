@@ -155,10 +155,7 @@ class Quantization:
             processes=processes,
             workers=config.data.workers,
             # A run goes on only from the same weights and recipes, whatever their files' names.
-            fingerprint=json.dumps(
-                [config.model_dump_json(exclude={"data": {"workers"}}), self._details],
-                sort_keys=True,
-            ),
+            fingerprint=json.dumps([config.fingerprint(), self._details], sort_keys=True),
             validate=validate_average if validate else None,
             before_epoch=follow_or_freeze,
             on_step=on_step,

@@ -7,13 +7,15 @@ score come in any order: so each expected pose is looked for among all that are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable  # noqa: UP035 - boards run Python 3.8
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from erpose_edge.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from erpose_edge.runtime.artifact import Artifact
@@ -23,7 +25,7 @@ CLEAR_SCORE = 0.4  # poses that have to be found; the best one of a picture has 
 # Share of its score that a pose has to be found with: rounding alone may lower it.
 KEPT_SCORE = 0.75
 # Mean distance of a pose's keypoints over the diagonal of the box around them.
-TOLERANCE = 0.02
+TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def train(
             folder=folder,
             processes=processes,
             workers=config.data.workers,
-            fingerprint=_fingerprint(config),
+            fingerprint=config.fingerprint(),
             teacher=teacher,
             validate=results.validate if validate else None,
             on_step=watch.on_step,
@@ -139,10 +139,6 @@ def train(
         )
     )
     return read_metrics(folder)
-
-
-def _fingerprint(config: RunConfig) -> str:
-    return config.model_dump_json()
 
 
 def _check_folder(folder: Path, config: RunConfig, *, resume: bool) -> None:
@@ -154,7 +150,7 @@ def _check_folder(folder: Path, config: RunConfig, *, resume: bool) -> None:
             f"run {folder}: expected an empty folder, got one with a run in it; "
             "pass --resume to go on with it or --out for another folder"
         )
-    read_state(folder, _fingerprint(config))
+    read_state(folder, config.fingerprint())
 
 
 class _Results:

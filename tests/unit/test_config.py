@@ -125,7 +125,7 @@ DATA_MISTAKES = {
     "{kind: coco, labels: a.json}": "data.train.0.images: expected a value, got none; add the key",
     "{kind: coco, labels: a, image: b}": "data.train.0.image: unknown key; did you mean 'images'?",
     "{kind: generated, count: 1, labels: a}": (
-        "data.train.0.labels: unknown key; expected one of kind, count, seed, weight"
+        "data.train.0.labels: unknown key; expected one of kind, count, seed, size, weight"
     ),
     "{kind: generated, count: 1, weight: 0}": "data.train.0.weight: expected a number > 0.0, got 0",
 }
@@ -253,3 +253,9 @@ def test_no_value_breaks_the_messages(tmp_path_factory, key, value):
         assert len(str(error).splitlines()) == 1
     else:
         assert config_from_mapping(config.model_dump(mode="json"), "again") == config
+
+
+def test_a_run_goes_on_with_another_number_of_workers_but_with_nothing_else_changed():
+    config = load_config("tiny")
+    assert load_config("tiny", ["data.workers=7"]).fingerprint() == config.fingerprint()
+    assert load_config("tiny", ["seed=1"]).fingerprint() != config.fingerprint()

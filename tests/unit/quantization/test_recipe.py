@@ -86,6 +86,13 @@ def test_weights_of_six_bits_are_refused(tmp_path):
         load_policy(path)
 
 
+def test_activations_have_8_bits_and_no_choice(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("activations: {bits: 7}\ndescription: x\nkeep_float: []\ndialects: {}\n")
+    with pytest.raises(ConfigError, match=r"yaml:1: activations\.bits: expected 8, got 7"):
+        load_policy(path)
+
+
 def test_a_pattern_covers_what_is_inside_the_module_it_names():
     policy = Policy(description="x", keep_float=["a.*.out"], dialects={})
     assert policy.is_float("a.1.out")
