@@ -1,10 +1,12 @@
 import pytest
-from quantized_network import float_network
+from quantized_network import float_network, quantized_network
 
 from erpose_edge.config import load_config
-from erpose_edge.errors import RequestError, TargetError, WeightsError
+from erpose_edge.errors import ExportError, RequestError, TargetError, WeightsError
 from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
 from erpose_edge.network.checkpoint import Weights
+from erpose_edge.quantization.checkpoint import quantized_weights
+from erpose_edge.quantization.recipe import load_policy
 
 
 @pytest.fixture(scope="module")
@@ -28,4 +30,16 @@ def test_what_cannot_be_exported_is_said_before_anything_is_written(
 ):
     with pytest.raises(error, match=message):
         export_artifact(weights, request_, tmp_path / "artifact")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_an_int8_artifact_whose_engine_would_compute_in_float_is_not_written(tmp_path):
+    pytest.importorskip("onnxruntime")
+    config = load_config("tiny", ["network.activation=silu"]).model_dump(mode="json")
+    network = quantized_network(float_network("silu"))
+    weights = quantized_weights(network, config, load_policy("default"), {})
+    request = ExportRequest("t", "onnxruntime", "int8", "raw", (64, 64))
+    with pytest.raises(ExportError, match=r"onnxruntime: .*: expected int8 execution"):
+        export_artifact(weights, request, tmp_path / "artifact")
     assert not list(tmp_path.iterdir())
