@@ -30,6 +30,12 @@ def command(
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images of --data.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Generated scenes, without --data.")] = 128,
+    input_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            metavar="HEIGHT WIDTH", help="Pixels; the target's or the weights' by default."
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Timing of each candidate.")] = 5.0,
     min_retention: Annotated[
         float | None, typer.Option(min=0, max=1, help="Instead of the profile's budget.")
@@ -40,6 +46,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Export for a target, validate, time, and give a verdict."""
+    from erpose_edge.cli.validate import checked_size
     from erpose_edge.deploy.ladder import deploy
     from erpose_edge.deploy.pictures import draw_verdict
     from erpose_edge.deploy.profile import load_profile, require_available
@@ -48,6 +55,8 @@ def command(
     profile = load_profile(target)
     require_available(profile)
     profile = _with_budget(profile, min_retention, max_p99_ms)
+    if input_size is not None:
+        profile = profile.model_copy(update={"input_size": checked_size(input_size)})
     folder = out or Path("runs/deploy") / profile.name
     pair = _weights(weights, profile, folder)
     skeleton = skeleton_named(pair.reference.skeleton)
@@ -129,12 +138,19 @@ def _print(result: Deployment, pictures: list[Path]) -> None:
             f"{row.p99_ms:.2f}",
             "-" if row.speedup_vs_fp32 is None else f"{row.speedup_vs_fp32:.2f} x",
             f"{row.size_mb:.1f}",
-            f"rejected: {reason}" if reason else chosen,
+            "rejected" if reason else chosen,
         )
+    height, width = next(iter(result.artifacts.values())).manifest.input_size
     console.print(
-        f"{result.profile.name}, on {result.evaluation.description}", markup=False, soft_wrap=True
+        f"{result.profile.name}, on {result.evaluation.description}, "
+        f"input {height} x {width} (height x width)",
+        markup=False,
+        soft_wrap=True,
     )
     console.print(table)
+    for row, reason in zip(verdict.candidates, verdict.rejected, strict=True):
+        if reason:
+            console.print(f"{row.precision}: rejected: {reason}", markup=False, soft_wrap=True)
     latency = next(iter(result.latency.values()))
     for note in latency.notes()[1:]:
         console.print(note, markup=False, soft_wrap=True)

@@ -35,6 +35,7 @@ def command(
     """Write a network for an engine as an artifact."""
     import torch  # noqa: F401 - named first where it is missing
 
+    from erpose_edge.cli.validate import checked_size
     from erpose_edge.deploy.profile import load_profile, require_available
     from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
     from erpose_edge.network.checkpoint import load_weights
@@ -48,7 +49,7 @@ def command(
         engine=profile.engine,
         precision=precision or _first_precision(profile, loaded),
         contract=contract or profile.contract,
-        input_size=input_size or profile.input_size,
+        input_size=checked_size(input_size) or profile.input_size,
         max_poses=loaded.config["export"]["max_poses"],
     )
     folder = out or Path("runs/export") / f"{profile.name}-{request.precision}"

@@ -62,7 +62,7 @@ def command(
     from erpose_edge.deploy.default import open_estimator
     from erpose_edge.validate.accuracy import evaluate_estimator
 
-    estimator = open_estimator(source, precision, _checked(input_size))
+    estimator = open_estimator(source, precision, checked_size(input_size))
     estimator.score_threshold = score_threshold
     skeleton = estimator.skeleton
     samples, rejected, described = evaluation_samples(data, images, count, seed, skeleton)
@@ -88,7 +88,12 @@ def command(
         _print_table(document)
 
 
-def _checked(size: tuple[int, int] | None) -> tuple[int, int] | None:
+def checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return ``size`` (height, width) if a network can have it.
+
+    Raises:
+        RequestError: A side is no multiple of 32, or out of range.
+    """
     if size is not None and any(side % 32 or not 64 <= side <= 2048 for side in size):
         raise RequestError(
             f"--input-size: expected multiples of 32 from 64 to 2048, got {size[0]} {size[1]}"
