@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Time an artifact on this device: stage by stage, with what the processor is.
 
-Needs the artifact's folder, numpy, cv2 and the engine that the artifact names: no installation, no
-torch. The runtime is the project's own: it is looked for as an installed package, then in the
-folder above this script (a clone), then beside this script and beside the artifact. To bring it to
-a board copy this script, the artifact and ``erpose_edge/`` into one folder; of the latter
-``runtime/``, ``validate/`` and the modules at its top suffice.
+Needs this file, the artifact's folder, numpy, cv2 and the engine that the artifact names: no
+installation, no torch. The code that runs is the artifact's own ``runtime.zip``, once its hash is
+the one of the manifest. An artifact without it needs erpose-edge, installed or above this script.
 
     python3 benchmark_device.py ARTIFACT [--seconds 5] [--image photo.jpg] [--threads N] [--json]
 
@@ -16,6 +14,7 @@ artifact is damaged.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import sys
@@ -25,13 +24,11 @@ from pathlib import Path
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     options = _parser().parse_args(arguments)
-    if not _find_runtime(options.artifact):
-        print(
-            "error: erpose_edge: expected the package installed or its folder beside this script, "
-            "got neither; copy erpose_edge/ here",
-            file=sys.stderr,
-        )
-        return 2
+    refused = _find_runtime(options.artifact)
+    if refused is not None:
+        message, code = refused
+        print(f"error: {message}", file=sys.stderr)
+        return code
     from erpose_edge.errors import ErposeError
 
     try:
@@ -52,15 +49,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _find_runtime(artifact: Path) -> bool:
-    here = Path(__file__).resolve().parent
-    for folder in (None, here.parent, here, artifact.resolve().parent):
-        if folder is not None and (folder / "erpose_edge" / "runtime").is_dir():
-            sys.path.insert(0, str(folder))
-            importlib.invalidate_caches()
-        if importlib.util.find_spec("erpose_edge") is not None:
-            return True
-    return False
+def _find_runtime(artifact: Path) -> tuple[str, int] | None:
+    """Make ``erpose_edge`` importable; return a message and an exit code where that fails."""
+    archive = artifact / "runtime.zip"
+    if archive.is_file():
+        expected = _hash_in_manifest(artifact / "manifest.json", archive.name)
+        if hashlib.sha256(archive.read_bytes()).hexdigest() != expected:
+            return f"{archive}: expected sha256 {expected}, got another; copy the artifact again", 6
+        sys.path.insert(0, str(archive))
+        return None
+    clone = Path(__file__).resolve().parent.parent
+    if (clone / "erpose_edge" / "runtime").is_dir():
+        sys.path.insert(0, str(clone))
+    if importlib.util.find_spec("erpose_edge") is None:
+        return f"{archive}: expected the artifact's runtime, got none; export it again", 2
+    return None
+
+
+def _hash_in_manifest(path: Path, name: str) -> str | None:
+    """Return the hash of a file; the runtime, once it is trusted, checks the manifest itself."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["files"][name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _measure(options: argparse.Namespace) -> None:

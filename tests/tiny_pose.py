@@ -7,7 +7,9 @@ At every grid point the score's logit is 20 x mean brightness - 10, keypoint k l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -98,10 +100,12 @@ def tiny_manifest(contract: str, engine: str) -> Manifest:
     )
 
 
-def write_tiny_artifact(folder: Path, contract: str, engine: str) -> Path:
-    """Write an artifact of the network and return its folder."""
+def write_tiny_artifact(
+    folder: Path, contract: str, engine: str, more: Mapping[str, bytes] = MappingProxyType({})
+) -> Path:
+    """Write an artifact of the network, with ``more`` files in it, and return its folder."""
     content = tiny_model(contract).SerializeToString()
-    write_artifact(folder, tiny_manifest(contract, engine), {"model.onnx": content})
+    write_artifact(folder, tiny_manifest(contract, engine), {"model.onnx": content, **more})
     return folder
 
 

@@ -18,6 +18,7 @@ from erpose_edge.exporters import onnxruntime, openvino
 from erpose_edge.exporters.dialect import spelled_for
 from erpose_edge.exporters.onnx import INPUT_NAME, export_onnx, serialize
 from erpose_edge.exporters.read_back import require_int8
+from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME, runtime_archive
 from erpose_edge.network.checkpoint import Weights
 from erpose_edge.network.plan import STRIDES
 from erpose_edge.network.pose_network import DeployNetwork, output_names
@@ -99,7 +100,7 @@ def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> A
         dialects = policy_of(weights).dialects.items()
         dialect = next((d for engine, d in dialects if engine == request.engine), None)
         model = spelled_for(request.engine, model, dialect)
-    files = _files(model, request, network)
+    files = {**_files(model, request, network), ARCHIVE_NAME: runtime_archive()}
     manifest = _manifest(weights, request, network, model, size)
     return write_artifact(folder, manifest, files)
 

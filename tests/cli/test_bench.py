@@ -7,12 +7,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+from tiny_pose import write_tiny_artifact
 
 from erpose_edge.cli.app import main
+from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME, runtime_archive
 from erpose_edge.validate.latency import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "benchmark_device.py"
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """An artifact with the runtime in it, as exports write it."""
+    more = {ARCHIVE_NAME: runtime_archive()}
+    return write_tiny_artifact(tmp_path / "exported", "compact", "openvino", more)
 
 
 def _check(document: dict) -> None:
@@ -88,19 +98,35 @@ def test_the_device_script_needs_no_package_of_the_command_line(tiny_artifact):
     assert run.stderr.splitlines()[-1] == "0 []"
 
 
-def test_the_device_script_runs_from_a_folder_of_three_things(tiny_artifact, tmp_path):
+def test_the_device_script_needs_nothing_but_itself_and_the_artifact(exported, tmp_path):
     board = tmp_path / "board"
-    for name in ("errors.py", "skeleton.py", "__init__.py"):
-        (board / "erpose_edge").mkdir(parents=True, exist_ok=True)
-        (board / "erpose_edge" / name).write_bytes((ROOT / "erpose_edge" / name).read_bytes())
-    for folder in ("runtime", "validate"):
-        (board / "erpose_edge" / folder).mkdir()
-        for file in (ROOT / "erpose_edge" / folder).glob("*.py"):
-            (board / "erpose_edge" / folder / file.name).write_bytes(file.read_bytes())
-    (board / "benchmark_device.py").write_bytes(SCRIPT.read_bytes())
-    run = _script(tiny_artifact, "--seconds", "0.1", "--json", script=board / "benchmark_device.py")
-    assert run.returncode == 0, run.stderr
+    board.mkdir()
+    (board / "bench.py").write_bytes(SCRIPT.read_bytes())
+    code = (
+        f"import runpy, sys\nsys.argv = ['b', {str(exported)!r}, '--seconds', '0.1', '--json']\n"
+        f"try:\n    runpy.run_path({str(board / 'bench.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n    code = end.code\n"
+        "places = {m.__file__ for n, m in sys.modules.items() if n.startswith('erpose_edge.')}\n"
+        "print(code, all('runtime.zip' in str(p) for p in places), file=sys.stderr)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stderr.splitlines()[-1] == "0 True"
     _check(json.loads(run.stdout))
+
+
+def test_the_device_script_runs_no_code_that_the_manifest_does_not_know(exported):
+    archive = exported / "runtime.zip"
+    archive.write_bytes(archive.read_bytes() + b" ")
+    run = _script(exported)
+    assert run.returncode == 6
+    assert run.stderr.startswith(f"error: {archive}: expected sha256")
+    assert run.stderr.count("\n") == 1
+
+
+def test_the_runtime_archive_has_the_same_bytes_every_time():
+    assert runtime_archive() == runtime_archive()
 
 
 def test_the_device_script_tells_mistakes_in_one_line(tiny_artifact, tmp_path):
