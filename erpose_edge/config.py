@@ -265,7 +265,7 @@ class ExportConfig(StrictModel):
         contract: ``raw`` (host decodes), ``decoded`` (all grid points) or ``compact`` (best
             poses picked in the graph).
         max_poses: Poses that ``compact`` returns.
-        score_threshold: Default of the artifact for drawing; evaluation uses its own.
+        score_threshold: Poses with a lower score are not shown; evaluation uses its own.
     """
 
     contract: Contract = "compact"

@@ -87,6 +87,7 @@ def tiny_manifest(contract: str, engine: str) -> Manifest:
         skeleton="coco-17",
         strides=STRIDES,
         max_poses=MAX_POSES,
+        score_threshold=0.3,
         network=NetworkFacts("n", "relu", 123),
         weights_sha256="0" * 64,
         preprocessing={"padding": 114, "colour": "RGB"},

@@ -30,8 +30,9 @@ def command(
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32 or int8, where weights are given.")] = "fp32",
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out poses with a lower score.")
-    ] = 0.3,
+        float | None,
+        typer.Option(min=0, max=1, help="Leave out poses with a lower score; the model's own."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the drawn results; ./predictions, with --json none."),
@@ -44,7 +45,8 @@ def command(
 
     found = list(find_sources(sources))
     estimator = _estimator(model, precision)
-    estimator.score_threshold = threshold
+    if threshold is not None:
+        estimator.score_threshold = threshold
     album = None if json and out is None else Album(out or Path("predictions"))
     images: list[dict[str, Any]] = []
     people = failures = 0

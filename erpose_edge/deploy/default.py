@@ -95,4 +95,5 @@ def weights_estimator(
         deployed_network(weights, quantized=precision == "int8"),
         input_size or weights.input_size,
         skeleton_named(weights.skeleton),
+        score_threshold=weights.score_threshold,
     )

@@ -20,7 +20,6 @@ def draw_verdict(
     folder: Path,
     *,
     count: int = 6,
-    score: float = 0.3,
 ) -> list[Path]:
     """Write pictures, each precision side by side in the order in which they were tried.
 
@@ -28,12 +27,12 @@ def draw_verdict(
         deployment: What was measured; its poses are drawn.
         folder: Made if missing.
         count: Pictures, from the first samples that have people.
-        score: Poses with a lower score are not drawn.
 
     Returns:
         The files that were written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    score = next(iter(deployment.artifacts.values())).manifest.score_threshold
     precisions = [p for p in deployment.artifacts if p != REFERENCE]
     written: list[Path] = []
     for source, labels in deployment.evaluation.samples:

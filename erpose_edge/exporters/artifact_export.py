@@ -156,6 +156,7 @@ def _manifest(
         skeleton=weights.skeleton,
         strides=STRIDES,
         max_poses=request.max_poses,
+        score_threshold=weights.score_threshold,
         network=NetworkFacts(
             weights.scale, weights.activation, sum(p.numel() for p in network.parameters())
         ),

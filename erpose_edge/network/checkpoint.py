@@ -60,6 +60,11 @@ class Weights:
         return int(height), int(width)
 
     @property
+    def score_threshold(self) -> float:
+        """Score below which poses of this network are not shown."""
+        return float(self.config["export"]["score_threshold"])
+
+    @property
     def skeleton(self) -> str:
         """Name of the skeleton."""
         return str(self.config["skeleton"])

@@ -50,7 +50,6 @@ def torch_estimator(
         score_threshold: Poses with a lower score are left out.
     """
     return PoseEstimator(
-        PoseContract(_CONTRACT, input_size, STRIDES, max_poses, skeleton),
+        PoseContract(_CONTRACT, input_size, STRIDES, max_poses, skeleton, score_threshold),
         runner=TorchRunner(network, input_size, max_poses),
-        score_threshold=score_threshold,
     )

@@ -34,6 +34,7 @@ class PoseContract:
         strides: Of the levels, in input pixels, ascending.
         max_poses: At most so many poses are returned.
         skeleton: The keypoints' convention.
+        score_threshold: Poses with a lower score are left out, unless the user says otherwise.
     """
 
     outputs: str
@@ -41,6 +42,7 @@ class PoseContract:
     strides: tuple[int, ...]
     max_poses: int
     skeleton: Skeleton
+    score_threshold: float = 0.3
 
     @classmethod
     def of(cls, artifact: Artifact) -> PoseContract:
@@ -52,6 +54,7 @@ class PoseContract:
             manifest.strides,
             manifest.max_poses,
             skeleton_named(manifest.skeleton),
+            manifest.score_threshold,
         )
 
 
@@ -77,7 +80,7 @@ class PoseEstimator:
         source: Artifact | PoseContract | str | Path,
         *,
         runner: Runner | None = None,
-        score_threshold: float = 0.3,
+        score_threshold: float | None = None,
         threads: int | None = None,
     ) -> None:
         """Open an artifact.
@@ -85,7 +88,8 @@ class PoseEstimator:
         Args:
             source: An artifact or its folder; or a contract, for a network in ``runner``.
             runner: Runs the network; by default the engine that the artifact names.
-            score_threshold: Poses with a lower score are left out, in [0, 1].
+            score_threshold: Poses with a lower score are left out, in [0, 1]; by default what
+                the contract says.
             threads: How many the engine may use; its own choice by default.
 
         Raises:
@@ -105,7 +109,9 @@ class PoseEstimator:
             raise RequestError("estimator: expected a runner beside a contract, got none; pass one")
         output_names(self.contract.outputs, self.contract.strides)  # an unknown contract: now
         self.runner: Runner = runner
-        self.score_threshold = score_threshold
+        self.score_threshold = (
+            self.contract.score_threshold if score_threshold is None else score_threshold
+        )
         self._preprocessor = Preprocessor(self.contract.input_size)
 
     @property

@@ -97,6 +97,7 @@ class Manifest:
         skeleton: Name of the keypoints' convention.
         strides: Of the levels, in input pixels, ascending.
         max_poses: At most so many poses are returned.
+        score_threshold: Poses with a lower score are left out, unless the user says otherwise.
         network: Scale, activation, parameters.
         weights_sha256: Of the weights file it was exported from.
         preprocessing: How the input was made, in words and numbers, for other programs.
@@ -118,6 +119,7 @@ class Manifest:
     skeleton: str
     strides: tuple[int, ...]
     max_poses: int
+    score_threshold: float
     network: NetworkFacts
     weights_sha256: str
     preprocessing: dict[str, Any]
@@ -198,6 +200,7 @@ def _manifest(fields: Fields) -> Manifest:
         skeleton=fields.text("skeleton"),
         strides=fields.integers("strides", 1, 1024),
         max_poses=fields.integer("max_poses", 1, 100_000),
+        score_threshold=fields.fraction("score_threshold"),
         network=_network(fields.inner("network")),
         weights_sha256=fields.sha256("weights_sha256"),
         preprocessing=fields.mapping("preprocessing"),

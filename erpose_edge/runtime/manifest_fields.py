@@ -122,6 +122,13 @@ class Fields:
             raise self.error(name, "two numbers", values)
         return self._number(name, values[0]), self._number(name, values[1])
 
+    def fraction(self, name: str) -> float:
+        """Take a number from 0 to 1."""
+        value = self._take(name)
+        if not 0 <= self._number(name, value) <= 1:
+            raise self.error(name, "a number from 0 to 1", value)
+        return float(value)
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Take a list of texts."""
         values = self._list(name)

@@ -169,7 +169,8 @@ def test_a_tag_that_would_build_an_object_is_refused(write):
 
 
 def test_a_missing_file_lists_the_bundled_configs():
-    expected = "config: expected a file, or a bundled name (l, m, n, n-photographs, s, tiny, x), got 'q.yaml'"
+    names = "l, m, n, n-photographs, s, tiny, x"
+    expected = f"config: expected a file, or a bundled name ({names}), got 'q.yaml'"
     assert refused("q.yaml").startswith(expected)
 
 

@@ -93,6 +93,7 @@ def test_other_content_is_refused(content):
         (("outputs", 0, "dtype"), None, "outputs[0].dtype: expected text, got None"),
         (("outputs", 0), 3, "outputs[0]: expected an object, got 3"),
         (("max_poses",), 0, "max_poses: expected an integer from 1 to 100000, got 0"),
+        (("score_threshold",), 1.5, "score_threshold: expected a number from 0 to 1, got 1.5"),
         (("max_poses",), 5.0, "max_poses: expected an integer from 1 to 100000, got 5.0"),
         (("strides",), [], "strides: expected at least one integer"),
         (("scales",), {"a": "b"}, "scales.a: expected a number, got 'b'"),
