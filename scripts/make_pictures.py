@@ -4,7 +4,7 @@
 A generated scene, and the photograph in docs/images/sources (astronaut Eileen Collins; NASA, public
 domain; as scikit-image ships it).
 
-    python scripts/make_pictures.py [--model WEIGHTS_OR_ARTIFACT] [--threshold 0.3] [--seed 4]
+    python scripts/make_pictures.py [--model WEIGHTS_OR_ARTIFACT] [--threshold SCORE] [--seed 4]
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Render, predict, and write into docs/images."""
     parser = argparse.ArgumentParser(description="Make the pictures of the README.")
     parser.add_argument("--model", help="weights or artifact; the bundled weights by default")
-    parser.add_argument("--threshold", default="0.3", help="least score that is drawn")
+    parser.add_argument("--threshold", help="least score that is drawn; the model's by default")
     parser.add_argument("--seed", default="4", help="of the generated scene")
     parser.add_argument("--out", type=Path, default=_IMAGES)
     options = parser.parse_args(arguments)
     model = ["--model", options.model] if options.model else []
+    threshold = ["--threshold", options.threshold] if options.threshold else []
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
         _erpose("data", "generate", "--out", str(data), "--count", "1", "--seed", options.seed)
         (scene,) = (data / "images").iterdir()
         scene = scene.rename(Path(name) / "generated.png")
         found = _erpose(
-            "predict", str(scene), str(_PHOTOGRAPH), *model, "--json",
-            "--threshold", options.threshold, "--out", str(options.out),
+            "predict", str(scene), str(_PHOTOGRAPH), *model, *threshold, "--json",
+            "--out", str(options.out),
         )  # fmt: skip
     for image in json.loads(found)["images"]:
         name = Path(image["file"]).stem

@@ -21,8 +21,7 @@ def small_profile(tmp_path):
     text = find_resource("targets", "openvino-cpu").read_text()
     path = tmp_path / "small.yaml"
     path.write_text(
-        text.replace("input_size: null ", "input_size: [320, 320] ")
-        .replace("name: openvino-cpu", "name: small")
+        text.replace("name: openvino-cpu", "name: small")
         .replace("min_retention: 0.99", "min_retention: 0.5")
         .replace("min_speedup_vs_fp32: 1.1", "min_speedup_vs_fp32: 0.1")
     )
