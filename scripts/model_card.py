@@ -27,17 +27,10 @@ from measured_block import ROOT, replace_block, table
 sys.path.insert(0, str(ROOT))
 
 from erpose_edge import __version__
+from erpose_edge.cli.validate import METRICS
 from erpose_edge.resources import find_resource
 
-_METRICS = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-    "ar": "AR",
-}
-_HEADINGS = ["data", "images", "people", "input", "precision", *_METRICS.values()]
+_HEADINGS = ["data", "images", "people", "input", "precision", *METRICS.values()]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -81,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _row(name: str, size: list[int], precision: str, found: dict[str, Any]) -> list[str]:
     counts = [str(found["images"]), str(found["people"])]
-    metrics = [f"{found[key]:.3f}" if found[key] >= 0 else "-" for key in _METRICS]
+    metrics = [f"{found[key]:.3f}" if found[key] >= 0 else "-" for key in METRICS]
     return [name, *counts, f"{size[0]} x {size[1]}", precision, *metrics]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _GENERATED_SIZE = (480, 640)
 _SHOWN = 10  # entries that are listed on a screen; --json lists all
-_ROWS = {
+METRICS = {
     "ap": "AP",
     "ap50": "AP50",
     "ap75": "AP75",
@@ -179,7 +179,7 @@ def _print_table(document: dict[str, Any]) -> None:
 
     console.print(f"{document['source']} on {document['data']}", markup=False, soft_wrap=True)
     table = Table("keypoint AP", "")
-    for key, title in _ROWS.items():
+    for key, title in METRICS.items():
         table.add_row(title, _shown(document[key]))
     table.add_section()
     for keypoint, value in document["per_keypoint_oks"].items():

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erpose_edge.config import AugmentationConfig
-from erpose_edge.data.sample import HIDDEN, VISIBLE, Sample, clip_people, join, warp
+from erpose_edge.data.sample import HIDDEN, VISIBLE, Sample, join, warp
+from erpose_edge.runtime.preprocess import PADDING
 from erpose_edge.skeleton import Skeleton
 
 Draw = Callable[[np.random.Generator], Sample]
 
-_PADDING = 114
 _LIMB_THICKNESS = 0.34  # of the square root of a person's area
 _FEWEST_TO_PASTE = 8  # labelled keypoints that a pasted person needs to be cut out by
 
@@ -98,7 +98,7 @@ def _mosaic(
         (0, cross_y, cross_x, height),
         (cross_x, cross_y, width, height),
     ]
-    canvas = np.full((height, width, 3), _PADDING, np.uint8)
+    canvas = np.full((height, width, 3), PADDING, np.uint8)
     parts = []
     order = rng.permutation(4)
     for turn, place in enumerate(order):
@@ -206,6 +206,3 @@ def _colour(
         -1,
     )
     return np.asarray(cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2BGR), np.uint8)
-
-
-__all__ = ["augment", "clip_people", "paste_person"]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erpose_edge.metrics.image_labels import ImageLabels
+from erpose_edge.runtime.preprocess import PADDING
 from erpose_edge.skeleton import Skeleton
 
 UNLABELLED, HIDDEN, VISIBLE, OUTSIDE = 0, 1, 2, -1  # flags; the first three are COCO's
-_PADDING = 114  # the grey of the letterbox
 _SMALLEST_AREA = 64.0  # square pixels; smaller people are ignored, neither person nor background
 
 
@@ -80,7 +80,7 @@ def warp(
         matrix,
         (width, height),
         flags=cv2.INTER_LINEAR,
-        borderValue=(_PADDING, _PADDING, _PADDING),
+        borderValue=(PADDING, PADDING, PADDING),
     )
     linear, shift = matrix[:, :2], matrix[:, 2]
     determinant = float(np.linalg.det(linear))

@@ -17,7 +17,7 @@ import math
 from torch import Tensor, nn
 
 from erpose_edge.network.blocks import ConvBlock
-from erpose_edge.network.plan import STRIDES, NetworkPlan
+from erpose_edge.network.plan import NetworkPlan
 
 # One grid point in a hundred holds a person at the start: keeps the first score loss small.
 _PRIOR = 0.01
@@ -98,6 +98,3 @@ class PoseHead(nn.Module):
             [out(p) for out, p in zip(self.keypoints, poses, strict=True)],
             [out(p) for out, p in zip(self.visibility, poses, strict=True)],
         )
-
-
-__all__ = ["STRIDES", "LevelOutputs", "PoseHead"]

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from erpose_edge.network.body import Backbone, Neck
 from erpose_edge.network.decode import grid_points, join_levels, offsets_to_pixels
-from erpose_edge.network.head import STRIDES, LevelOutputs, PoseHead
-from erpose_edge.network.plan import plan_network
-
-CONTRACTS = ("raw", "decoded", "compact")
+from erpose_edge.network.head import LevelOutputs, PoseHead
+from erpose_edge.network.plan import STRIDES, plan_network
+from erpose_edge.runtime import decode as host
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,7 @@ def predictions(levels: LevelOutputs, input_size: tuple[int, int]) -> Prediction
 
 def output_names(contract: str) -> tuple[str, ...]:
     """Return the names of the deployed network's outputs, in order."""
-    kinds = ("scores", "keypoints", "visibility")
-    if contract == "raw":
-        return tuple(f"{kind}_{stride}" for stride in STRIDES for kind in kinds)
-    return kinds
+    return host.output_names(contract, STRIDES)
 
 
 class DeployNetwork(nn.Module):

@@ -10,13 +10,12 @@ from erpose_edge.network.blocks import ConvBlock
 from erpose_edge.network.decode import grid_points, offsets_to_pixels
 from erpose_edge.network.plan import STRIDES
 from erpose_edge.network.pose_network import (
-    CONTRACTS,
     DeployNetwork,
     ERPose,
     output_names,
     predictions,
 )
-from erpose_edge.runtime.decode import OFFSET_UNIT
+from erpose_edge.runtime.decode import CONTRACTS, OFFSET_UNIT
 from erpose_edge.runtime.decode import output_names as runtime_output_names
 from erpose_edge.training.objective import TrainingNetwork
 
@@ -134,8 +133,18 @@ def test_an_offset_of_one_is_two_strides():
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
-def test_both_sides_name_outputs_alike(contract):
+def test_outputs_stand_in_the_order_of_their_names(network, images, contract):
     assert output_names(contract) == runtime_output_names(contract, STRIDES)
+    with torch.inference_mode():
+        outputs = DeployNetwork(network, contract, SIZE, 5)(images)
+    count = POINTS if contract == "decoded" else 5
+    together = {"scores": (count,), "keypoints": (count, 17, 2), "visibility": (count, 17)}
+    channels = {"scores": 1, "keypoints": 34, "visibility": 17}
+    for name, output in zip(output_names(contract), outputs, strict=True):
+        kind, _, stride = name.partition("_")
+        cells = [side // int(stride or 1) for side in SIZE]
+        expected = (channels[kind], *cells) if contract == "raw" else together[kind]
+        assert output.shape == (2, *expected), name
 
 
 @pytest.mark.parametrize("activation", ["relu", "relu6", "silu", "hardswish"])
