@@ -167,7 +167,7 @@ class Manifest:
                 f"{where}: expected the text that was hashed when it was written, got another; "
                 "fetch or export the artifact again"
             )
-        if _text(document) != content:
+        if manifest.to_bytes() != content:
             raise IntegrityError(
                 f"{where}: expected the layout that it was written in, got another; "
                 "fetch or export the artifact again"

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny_pose import tiny_manifest
 
@@ -62,6 +62,7 @@ def test_a_cut_manifest_is_noticed(size):
 
 
 @settings(max_examples=300)
+@example("scales", {"": 0})  # an integer where a float is written
 @given(st.sampled_from(sorted(json.loads(CONTENT))), json_values)
 def test_any_value_in_any_field_is_taken_or_refused_in_one_line(field, value):
     try:
