@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from erpose_edge.cli.output import Advance, console, emit_json, messages, progress
+from erpose_edge.cli.output import Advance, console, emit_json, list_unusable, progress
 from erpose_edge.errors import DataError, RequestError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from erpose_edge.validate.accuracy import Accuracy
 
 _GENERATED_SIZE = (480, 640)
-_SHOWN = 10  # entries that are listed on a screen; --json lists all
 METRICS = {
     "ap": "AP",
     "ap50": "AP50",
@@ -26,6 +25,11 @@ METRICS = {
     "ap_medium": "AP medium",
     "ap_large": "AP large",
     "ar": "AR",
+}
+CROWD_METRICS = {  # of label sets whose images have a crowd index
+    "ap_crowd_easy": "AP crowd easy",
+    "ap_crowd_medium": "AP crowd medium",
+    "ap_crowd_hard": "AP crowd hard",
 }
 
 
@@ -66,10 +70,10 @@ def command(
     estimator.score_threshold = score_threshold
     skeleton = estimator.skeleton
     samples, rejected, described = evaluation_samples(data, images, count, seed, skeleton)
-    _list_rejected(rejected, "label entries")
+    list_unusable(rejected, "label entries")
     with progress("validate") as advance:
         result = evaluate_estimator(estimator, samples, skeleton, _with_rate(advance))
-    _list_rejected(result.rejected, "images")
+    list_unusable(result.rejected, "images")
     unusable = [*rejected, *result.rejected]
     if strict and unusable:
         raise DataError(f"{unusable[0]}; {len(unusable)} unusable in all, and --strict was given")
@@ -156,13 +160,6 @@ def _with_rate(advance: Advance) -> Callable[[int, int], None]:
     return report
 
 
-def _list_rejected(rejected: list[Rejected], what: str) -> None:
-    for entry in rejected[:_SHOWN]:
-        messages.print(f"not used: {entry}", markup=False, soft_wrap=True)
-    if len(rejected) > _SHOWN:
-        messages.print(f"not used: {len(rejected) - _SHOWN} more {what}; --json lists all")
-
-
 def _write_poses(result: Accuracy, path: Path) -> None:
     import json
 
@@ -181,6 +178,9 @@ def _print_table(document: dict[str, Any]) -> None:
     table = Table("keypoint AP", "")
     for key, title in METRICS.items():
         table.add_row(title, _shown(document[key]))
+    for key, title in CROWD_METRICS.items():
+        if document[key] is not None:
+            table.add_row(title, _shown(document[key]))
     table.add_section()
     for keypoint, value in document["per_keypoint_oks"].items():
         table.add_row(f"OKS {keypoint.replace('_', ' ')}", _shown(value))

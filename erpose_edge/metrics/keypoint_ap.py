@@ -1,19 +1,33 @@
-"""Keypoint average precision and recall, equal to those of pycocotools.
+"""Keypoint average precision and recall, equal to those of pycocotools and of CrowdPose's tool.
 
 Ref: https://cocodataset.org/#keypoints-eval; COCOeval of pycocotools 2.0. One difference is meant:
 pycocotools takes a match with the annotation whose id is 0 for no match, which is not repeated.
+
+CrowdPose's tool (crowdposetools.cocoeval) is COCOeval with these changes, which are followed:
+
+- The area of a person in OKS is 0.53 times that of its box, whatever area the file gives. This
+  holds for the CrowdPose-14 skeleton; labels of another skeleton keep their areas.
+- Images are divided by their crowd index: easy < 0.2 <= medium < 0.8 <= hard, and each subset is
+  evaluated as if it were the whole set. This is done for every set whose images have an index.
+- It prints AP over all areas only. AP by area and AR are still computed here.
+
+Its number for a subset is the mean of the whole precision table, -1 where nobody is to be found
+included. With one category the table is either all -1 or without any, so that this is the mean
+which is used everywhere. It rounds to four places; no number is rounded here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from erpose_edge.errors import DataError
+from erpose_edge.metrics.crowd_index import SUBSETS, crowd_subset
 from erpose_edge.metrics.image_labels import ImageLabels, LabelSet
+from erpose_edge.metrics.label_entries import MASK_PER_BOX
 from erpose_edge.metrics.matching import (
     AREA_RANGES,
     MAX_POSES,
@@ -24,6 +38,7 @@ from erpose_edge.metrics.matching import (
     match,
 )
 from erpose_edge.metrics.oks import similarity
+from erpose_edge.skeleton import CROWDPOSE_14
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +65,10 @@ class KeypointAP:
             OKS 0.50 and label it.
         images: Number of images.
         people: Number of people to find.
+        ap_crowd_easy: As ``ap``, on the images with a crowd index below 0.2; None where there is
+            no such image.
+        ap_crowd_medium: On those from 0.2 to below 0.8. (``ap_medium`` is of people's size.)
+        ap_crowd_hard: On those from 0.8.
     """
 
     ap: float
@@ -61,6 +80,9 @@ class KeypointAP:
     per_keypoint_oks: dict[str, float]
     images: int
     people: int
+    ap_crowd_easy: float | None = None
+    ap_crowd_medium: float | None = None
+    ap_crowd_hard: float | None = None
 
 
 def evaluate(
@@ -74,7 +96,7 @@ def evaluate(
         ground_truth: Labelled images.
         detections: For each image id, its poses in source pixels. An image that is left out has
             none; of more than 20 the best 20 count.
-        skeleton: Of both.
+        skeleton: Of both. For CrowdPose-14 areas are taken from boxes, as CrowdPose's tool does.
 
     Raises:
         DataError: Poses stand on an unknown image, have another number of keypoints, or are not
@@ -83,13 +105,16 @@ def evaluate(
     listed = ground_truth.images if isinstance(ground_truth, LabelSet) else ground_truth
     images = sorted(listed, key=lambda image: image.image_id)
     _check_ids(images, detections)
-    sigmas = np.array(skeleton.sigmas)
+    if skeleton == CROWDPOSE_14:
+        images = [replace(image, areas=_box_areas(image)) for image in images]
     poses = [_rank(detections.get(image.image_id), image, len(skeleton)) for image in images]
-    matches = match(images, poses, sigmas)
+    matches = match(images, poses, np.array(skeleton.sigmas))
     scores = np.concatenate([np.zeros(0)] + [ranked.scores for ranked in poses])
-    people = sum((~ignored_people(image)).sum(axis=1) for image in images)
-    precision, recall = _accumulate(matches, scores, np.broadcast_to(people, len(AREA_RANGES)))
+    people = np.array([(~ignored_people(image)).sum(axis=1) for image in images], np.int64)
+    people = people.reshape(len(images), len(AREA_RANGES))
+    precision, recall = _accumulate(matches, scores, people.sum(axis=0))
     everyone, medium, large = precision
+    easy, crowded, hard = _by_crowding(images, poses, matches, scores, people)
     return KeypointAP(
         ap=float(everyone.mean()),
         ap50=float(everyone[0].mean()),
@@ -100,7 +125,45 @@ def evaluate(
         per_keypoint_oks=_per_keypoint(images, poses, matches, skeleton),
         images=len(images),
         people=sum(int(np.count_nonzero(~image.ignore)) for image in images),
+        ap_crowd_easy=easy,
+        ap_crowd_medium=crowded,
+        ap_crowd_hard=hard,
     )
+
+
+def _box_areas(image: ImageLabels) -> NDArray[np.float64]:
+    areas: NDArray[np.float64] = MASK_PER_BOX * image.boxes[:, 2:].astype(np.float64).prod(axis=1)
+    return areas
+
+
+def _by_crowding(
+    images: list[ImageLabels],
+    poses: list[RankedPoses],
+    matches: Matches,
+    scores: NDArray[np.float64],
+    people: NDArray[np.int64],
+) -> list[float | None]:
+    """Return the AP of the easy, medium and hard images; None for a subset without an image.
+
+    A pose is matched within its image, so a subset needs no matching of its own.
+
+    Args:
+        images: I of them; those without a crowd index are in no subset.
+        poses: Of each image.
+        matches: Of the M poses of all images.
+        scores: (M,).
+        people: To find in each image and area range, (I, A).
+    """
+    subsets = [None if i.crowd_index is None else crowd_subset(i.crowd_index) for i in images]
+    image_of_pose = np.repeat(np.arange(len(images)), [len(ranked.scores) for ranked in poses])
+    found: list[float | None] = []
+    for name in SUBSETS:
+        chosen = np.array([subset == name for subset in subsets], bool)
+        kept = chosen[image_of_pose]
+        part = Matches(matches.person[:1, :, kept], matches.ignored[:1, :, kept])  # all areas
+        precision, _ = _accumulate(part, scores[kept], people[chosen, :1].sum(axis=0))
+        found.append(float(precision.mean()) if chosen.any() else None)
+    return found
 
 
 def _check_ids(images: list[ImageLabels], detections: Mapping[int, Poses]) -> None:
@@ -141,7 +204,7 @@ def _accumulate(
         scores: (M,).
         people: Number of people to find in each area range, (A,).
     """
-    precision = np.full((len(AREA_RANGES), len(THRESHOLDS), len(_RECALLS)), UNDEFINED)
+    precision = np.full((len(people), len(THRESHOLDS), len(_RECALLS)), UNDEFINED)
     recall = np.full(precision.shape[:2], UNDEFINED)
     order = np.argsort(-scores, kind="stable")
     found = (matches.person >= 0)[..., order]

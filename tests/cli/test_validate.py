@@ -105,6 +105,34 @@ def test_the_table_shows_every_statistic(opened, data, capfd):
         assert text in out
 
 
+def crowd_indices(*indices):
+    def change(document):
+        for image, index in zip(document["images"], indices, strict=True):
+            image["crowdIndex"] = index
+
+    return change
+
+
+def test_images_with_a_crowd_index_are_measured_by_subset(opened, data, capfd):
+    arguments = data(crowd_indices(0.1, 0.2, 0.79))
+    _, out, _ = run(capfd, "artifact", *arguments, "--json")
+    document = json.loads(out)
+    subsets = [document[f"ap_crowd_{name}"] for name in ("easy", "medium", "hard")]
+    assert subsets == [pytest.approx(1), pytest.approx(1), None]
+    _, out, _ = run(capfd, "artifact", *arguments)
+    assert "AP crowd easy" in out
+    assert "AP crowd medium" in out
+    assert "AP crowd hard" not in out
+
+
+def test_images_without_one_have_no_subsets(opened, data, capfd):
+    _, out, _ = run(capfd, "artifact", *data(), "--json")
+    document = json.loads(out)
+    assert [document[f"ap_crowd_{name}"] for name in ("easy", "medium", "hard")] == [None] * 3
+    _, out, _ = run(capfd, "artifact", *data())
+    assert "crowd" not in out
+
+
 def test_a_label_and_an_image_that_cannot_be_used_are_listed_and_the_run_goes_on(
     opened, data, capfd, tmp_path
 ):

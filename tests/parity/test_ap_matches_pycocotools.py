@@ -65,7 +65,7 @@ def random_set(seed, skeleton=COCO_17, images=40):
     return labels, poses
 
 
-def pycocotools_stats(labels, poses, skeleton: Skeleton):
+def pycocotools_evaluation(labels, poses, skeleton: Skeleton):
     coco_module = pytest.importorskip("pycocotools.coco")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")
     document = to_coco(labels, skeleton)
@@ -85,6 +85,12 @@ def pycocotools_stats(labels, poses, skeleton: Skeleton):
         truth.createIndex()
         evaluation = cocoeval.COCOeval(truth, truth.loadRes(found), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
+    return evaluation
+
+
+def pycocotools_stats(labels, poses, skeleton: Skeleton):
+    evaluation = pycocotools_evaluation(labels, poses, skeleton)
+    with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -112,6 +118,24 @@ def test_small_sets_equal_pycocotools(seed):
         pytest.skip("COCO.loadRes takes no empty list")
     expected = pycocotools_stats(labels, poses, COCO_17)
     assert own_stats(labels, poses, COCO_17) == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_subsets_by_crowding_equal_pycocotools_on_their_images(seed):
+    """CrowdPose's tool evaluates a list of images and takes the mean of the whole table."""
+    labels, poses = random_set(seed, CROWDPOSE_14)
+    indices = np.random.default_rng(seed).choice([0, 0.1, 0.2, 0.5, 0.8, 1], len(labels))
+    labels = [replace(i, crowd_index=float(c)) for i, c in zip(labels, indices, strict=True)]
+    evaluation = pycocotools_evaluation(labels, poses, CROWDPOSE_14)
+    result = evaluate(labels, poses, CROWDPOSE_14)
+    for name, low, high in (("easy", 0, 0.2), ("medium", 0.2, 0.8), ("hard", 0.8, 2)):
+        evaluation.params.imgIds = [i.image_id for i in labels if low <= i.crowd_index < high]
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.evaluate()
+            evaluation.accumulate()
+        expected = evaluation.eval["precision"][:, :, :, 0, :].mean()
+        assert getattr(result, f"ap_crowd_{name}") == pytest.approx(expected, abs=TOLERANCE)
+        assert 0.01 < expected < 0.99
 
 
 def test_nobody_of_a_size_is_undefined_as_in_pycocotools():

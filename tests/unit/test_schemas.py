@@ -17,7 +17,11 @@ MS = {"p50": 1.0, "p90": 2.0, "p99": 3.0}
 EXAMPLES = {
     "info": {"parameters": 2_500_000, "gflops": 6.5, "input_size": [640, 640], "stages": [{}]},
     "validate": Accuracy(
-        KeypointAP(0.5, 0.8, 0.6, -1.0, 0.7, 0.55, {"nose": 0.9, "left_eye": -1.0}, 10, 30), {}, []
+        KeypointAP(
+            0.5, 0.8, 0.6, -1.0, 0.7, 0.55, {"nose": 0.9, "left_eye": -1.0}, 10, 30, 0.6, -1.0, None
+        ),
+        {},
+        [],
     ).to_json(),
     "bench": {
         "preprocess_ms": MS,
@@ -81,6 +85,7 @@ def test_every_promised_key_is_required(name):
 WRONG = {
     "AP of 50": ("validate", ("ap",), 50),
     "AP of null": ("validate", ("ap",), None),
+    "AP of a subset above 1": ("validate", ("ap_crowd_easy",), 1.5),
     "half an image": ("validate", ("images",), 1.5),
     "size of three": ("info", ("input_size",), [3, 640, 640]),
     "no p99": ("bench", ("infer_ms",), {"p50": 1, "p90": 1}),
