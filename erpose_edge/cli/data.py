@@ -1,20 +1,21 @@
-"""``erpose-edge data``: look into a label file, or write generated people as a data set."""
+"""``erpose-edge data``: look into a label file, or write people as a data set."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from erpose_edge.cli.output import console, emit_json, messages, progress
+from erpose_edge.cli.output import console, emit_json, list_unusable, messages, progress
 from erpose_edge.errors import DataError, RequestError
 
 if TYPE_CHECKING:
+    from erpose_edge.data.layout import FolderReport
     from erpose_edge.data.report import LabelReport
-    from erpose_edge.metrics.image_labels import Rejected
+    from erpose_edge.metrics.image_labels import ImageLabels, Rejected
 
-_SHOWN = 10  # entries that are listed on a screen; --json lists all
 _SMALLEST_PX, _LARGEST_PX = 64, 2048
 
 command = typer.Typer(
@@ -25,35 +26,49 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 @command.callback()
 def data() -> None:
-    """Check a label file, or write generated people as a data set."""
+    """Check a label file, or write generated people or composited crowds as a data set."""
 
 
 @command.command()
 def check(
-    labels: Annotated[Path, typer.Argument(help="COCO-format or CrowdPose label file.")],
-    images: Annotated[Path, typer.Option(help="Folder of its images.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of a data set, or a COCO-format or CrowdPose label file."),
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of a label file's images; a data set has its own.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Draw labels of some images there.")] = None,
-    pictures: Annotated[int, typer.Option(min=1, help="How many to draw, with --out.")] = 12,
+    pictures: Annotated[
+        int, typer.Option(min=1, help="How many to draw of each label file, with --out.")
+    ] = 12,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail when any label entry or image cannot be used.")
+        bool, typer.Option("--strict", help="Fail when anything cannot be used, or is missing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Report what a label file and its images hold."""
-    from erpose_edge.data.report import check_labels, draw_labels
+    """Report what a data set, or a label file and its images, hold.
 
-    with progress("check") as advance:
-        report = check_labels(labels, images, advance)
-    drawn = [] if out is None else draw_labels(report, out, pictures)
-    if as_json:
-        emit_json({**report.to_json(), "pictures": drawn})
+    Known folders: COCO (annotations/person_keypoints_{train,val}2017.json, train2017, val2017),
+    CrowdPose (json/crowdpose_{trainval,train,val,test}.json, images), and any *.json label files
+    beside a folder called images.
+    """
+    if data.is_dir():
+        if images is not None:
+            raise RequestError(
+                f"--images: expected none with the folder {data}, got {images}; name a label file "
+                "to say where its images are"
+            )
+        faults = _check_folder(data, out, pictures, as_json=as_json)
+    elif images is None:
+        raise RequestError(
+            f"--images: expected the folder of the images of {data}, got none; add it, or name "
+            "the folder of a data set"
+        )
     else:
-        _print(report)
-        if drawn:
-            console.print(f"{len(drawn)} pictures: {out}", markup=False, soft_wrap=True)
-    unusable = [*report.rejected, *report.unreadable]
-    if strict and unusable:
-        raise DataError(f"{unusable[0]}; {len(unusable)} unusable in all, and --strict was given")
+        faults = _check_file(data, images, out, pictures, as_json=as_json)
+    if strict and faults:
+        raise DataError(f"{faults[0]}; faults in all: {len(faults)}, and --strict was given")
 
 
 @command.command()
@@ -67,23 +82,74 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Write generated people as PNG and COCO labels."""
-    from erpose_edge.data.export_generated import IMAGES_FOLDER, LABELS_FILE, export_generated
+    from erpose_edge.data.export import export_data_set
     from erpose_edge.data.generated.people import GeneratedPeople
+    from erpose_edge.skeleton import COCO_17
 
     if not all(_SMALLEST_PX <= side <= _LARGEST_PX for side in size):
         raise RequestError(
             f"--size: expected sides from {_SMALLEST_PX} to {_LARGEST_PX} pixels, "
             f"got {size[0]} {size[1]}"
         )
+    scenes = GeneratedPeople(count, seed=seed, size=size)
     with progress("generate") as advance:
-        written = export_generated(GeneratedPeople(count, seed=seed, size=size), out, advance)
+        written = export_data_set(scenes, out, COCO_17, advance)
+    _print_written(out, written, {"seed": seed, "size": list(size)}, as_json=as_json)
+
+
+@command.command()
+def crowd(
+    labels: Annotated[Path, typer.Option(help="COCO-format or CrowdPose label file.")],
+    images: Annotated[Path, typer.Option(help="Folder of its images.")],
+    out: Annotated[Path, typer.Option(help="Folder of the data set; new or empty.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of scenes.")],
+    seed: Annotated[int, typer.Option(min=0, help="Different seeds have no scene in common.")] = 0,
+    people: Annotated[
+        tuple[int, int],
+        typer.Option(metavar="LEAST MOST", help="People that are pasted into a scene."),
+    ] = (4, 10),
+    as_json: Json = False,
+) -> None:
+    """Paste people of a label file into crowded scenes, easy to hard; written as a data set."""
+    from erpose_edge.data.crowds import MOST_PASTED, CrowdScenes
+    from erpose_edge.data.export import export_data_set
+    from erpose_edge.data.sources import Photographs
+    from erpose_edge.metrics.crowd_index import SUBSETS, crowd_subset
+    from erpose_edge.metrics.labels import read_labels
+
+    if not 1 <= people[0] <= people[1] <= MOST_PASTED:
+        raise RequestError(
+            f"--people: expected a least and a most from 1 to {MOST_PASTED}, "
+            f"got {people[0]} {people[1]}"
+        )
+    if not images.is_dir():
+        raise DataError(f"images {images}: expected a folder, got none; check the path")
+    found = read_labels(labels)
+    list_unusable(found.rejected, "label entries")
+    photographs = Photographs(found.images, images, found.rejected)
+    scenes = CrowdScenes(photographs, found.skeleton, count, seed, people)
+    with progress("crowd") as advance:
+        written = export_data_set(scenes, out, found.skeleton, advance)
+    found_in = Counter(crowd_subset(scene.crowd_index or 0.0) for scene in written)
+    shares = {name: found_in[name] for name in SUBSETS}
+    rejected = [str(entry) for entry in found.rejected]
+    settings = {"seed": seed, "subsets": shares, "rejected": rejected}
+    _print_written(out, written, settings, as_json=as_json)
+    if not as_json:
+        console.print(", ".join(f"{number} {name}" for name, number in shares.items()))
+
+
+def _print_written(
+    out: Path, written: list[ImageLabels], settings: dict[str, Any], *, as_json: bool
+) -> None:
+    from erpose_edge.data.export import IMAGES_FOLDER, LABELS_FILE
+
     document = {
         "labels": out / LABELS_FILE,
         "images_folder": out / IMAGES_FOLDER,
         "images": len(written),
         "people": sum(int((~labels.ignore).sum()) for labels in written),
-        "seed": seed,
-        "size": list(size),
+        **settings,
     }
     if as_json:
         emit_json(document)
@@ -93,6 +159,65 @@ def generate(
             markup=False,
             soft_wrap=True,
         )
+
+
+def _check_file(
+    labels: Path, images: Path, out: Path | None, pictures: int, *, as_json: bool
+) -> list[str]:
+    """Report on a label file; return its faults, a line each."""
+    from erpose_edge.data.report import check_labels, draw_labels
+
+    with progress("check") as advance:
+        report = check_labels(labels, images, advance)
+    drawn = [] if out is None else draw_labels(report, out, pictures)
+    if as_json:
+        emit_json({**report.to_json(), "pictures": drawn})
+    else:
+        _print(report)
+        if drawn:
+            console.print(f"{len(drawn)} pictures: {out}", markup=False, soft_wrap=True)
+    return [str(entry) for entry in (*report.rejected, *report.unreadable)]
+
+
+def _check_folder(folder: Path, out: Path | None, pictures: int, *, as_json: bool) -> list[str]:
+    """Report on the folder of a data set; return its faults, a line each."""
+    from erpose_edge.data.layout import check_folder
+    from erpose_edge.data.report import draw_labels
+
+    with progress("check") as advance:
+        report = check_folder(folder, lambda split, done, total: advance(done, total, split))
+    drawn = []
+    if out is not None:
+        for split, labels in report.splits.items():
+            drawn += draw_labels(labels, out / split, pictures)
+    if as_json:
+        emit_json({**report.to_json(), "pictures": drawn})
+    else:
+        _print_folder(report)
+        if drawn:
+            console.print(f"{len(drawn)} pictures: {out}", markup=False, soft_wrap=True)
+    return report.faults()
+
+
+def _print_folder(report: FolderReport) -> None:
+    console.print(f"{report.folder}: {report.layout} layout", markup=False, soft_wrap=True)
+    for split, labels in report.splits.items():
+        console.print(f"\nsplit {split}", markup=False)
+        _print(labels)
+    console.print()
+    for overlap in report.overlaps:
+        console.print(
+            f"{' and '.join(overlap.splits)}: {overlap.files} images in both by file name, "
+            f"{overlap.ids} by id" + "".join(f"; {name}" for name in overlap.examples),
+            markup=False,
+            soft_wrap=True,
+        )
+    for reason in report.failed.values():
+        messages.print(f"not used: {reason}", markup=False, soft_wrap=True)
+    for part in report.missing:
+        messages.print(f"missing: {part}", markup=False, soft_wrap=True)
+    if not report.missing:
+        console.print("nothing is missing")
 
 
 def _print(report: LabelReport) -> None:
@@ -124,7 +249,4 @@ def _print(report: LabelReport) -> None:
 
 def _list(what: str, unusable: list[Rejected]) -> None:
     console.print(f"{what} that cannot be used: {len(unusable)}", markup=False)
-    for entry in unusable[:_SHOWN]:
-        messages.print(f"not used: {entry}", markup=False, soft_wrap=True)
-    if len(unusable) > _SHOWN:
-        messages.print(f"not used: {len(unusable) - _SHOWN} more {what}; --json lists all")
+    list_unusable(unusable, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
+_SHOWN = 10  # entries that are listed on a screen; --json lists all
 
 
 class Advance(Protocol):
@@ -30,6 +31,19 @@ def emit_json(document: object) -> None:
     """
     text = json.dumps(document, indent=2, default=_plain, allow_nan=False)
     sys.stdout.write(text + "\n")
+
+
+def list_unusable(entries: Sequence[object], what: str) -> None:
+    """Name the first few ``entries`` on stderr, and say how many more there are.
+
+    Args:
+        entries: What cannot be used; each reads ``<where>: <why>``.
+        what: A word for all of them, such as ``images``.
+    """
+    for entry in entries[:_SHOWN]:
+        messages.print(f"not used: {entry}", markup=False, soft_wrap=True)
+    if len(entries) > _SHOWN:
+        messages.print(f"not used: {len(entries) - _SHOWN} more {what}; --json lists all")
 
 
 @contextmanager

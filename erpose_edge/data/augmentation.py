@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erpose_edge.config import AugmentationConfig
-from erpose_edge.data.sample import HIDDEN, VISIBLE, Sample, join, warp
+from erpose_edge.data.pasting import only, put_in_front, silhouette
+from erpose_edge.data.sample import Sample, join, warp
 from erpose_edge.runtime.preprocess import PADDING
 from erpose_edge.skeleton import Skeleton
 
@@ -53,6 +54,24 @@ def augment(
     if rng.random() < config.paste:
         sample = paste_person(sample, draw(rng), rng, config, skeleton)
     return replace(sample, image=_colour(sample.image, rng, config))
+
+
+def useful_size(
+    image: tuple[int, int], size: tuple[int, int], config: AugmentationConfig
+) -> tuple[int, int]:
+    """Return the (height, width) that an image is worth keeping at: more is never looked at.
+
+    An image goes down by a whole factor, and only if as many pixels are left as the largest zoom
+    shows. (A mosaic's windows show fewer; a small person that is pasted may show more.)
+
+    Args:
+        image: (height, width) on disk.
+        size: (height, width) of training samples.
+        config: The zooms.
+    """
+    largest = config.scale[1] * min(size[0] / image[0], size[1] / image[1])
+    factor = max(1, int(1 / largest))
+    return -(-image[0] // factor), -(-image[1] // factor)
 
 
 def _matrix(
@@ -142,49 +161,13 @@ def paste_person(
     matrix[:, 2] += np.array([width, height]) * rng.uniform(0.15, 0.85, 2) - (
         matrix[:, :2] @ middle + matrix[:, 2]
     )
-    alone = replace(
-        other,
-        keypoints=other.keypoints[[person]],
-        flags=other.flags[[person]],
-        boxes=other.boxes[[person]],
-        areas=other.areas[[person]],
-        ignored=other.ignored[[person]],
-    )
-    newcomer = warp(alone, matrix, (height, width), skeleton)
+    newcomer = warp(only(other, person), matrix, (height, width), skeleton)
     if not len(newcomer.flags):
         return sample
-    mask = _silhouette(newcomer, skeleton)
-    softness = cv2.GaussianBlur(mask, (5, 5), 0)[..., None].astype(np.uint16)
-    image = (newcomer.image * softness + sample.image * (255 - softness) + 127) // 255
-    x, y = np.clip(sample.keypoints, 0, (width - 1, height - 1)).astype(np.intp).transpose(2, 0, 1)
-    covered = (mask[y, x] > 127) & (sample.flags == VISIBLE)
-    below = replace(sample, flags=np.where(covered, np.int8(HIDDEN), sample.flags))
-    return join(image.astype(np.uint8), [below, newcomer])
-
-
-def _silhouette(person: Sample, skeleton: Skeleton) -> NDArray[np.uint8]:
-    """Return a mask (H, W) around the limbs of the sample's only person, 255 inside."""
-    mask = np.zeros(person.image.shape[:2], np.uint8)
-    points, flags = np.round(person.keypoints[0]).astype(int), person.flags[0]
-    thickness = max(3, int(_LIMB_THICKNESS * float(np.sqrt(person.areas[0]))))
-    known = flags > 0
-    for a, b in skeleton.limbs:
-        if known[a] and known[b]:
-            cv2.line(mask, points[a].tolist(), points[b].tolist(), 255, thickness)
-    torso = [i for i, n in enumerate(skeleton.keypoints) if n.split("_")[-1] in ("shoulder", "hip")]
-    if known[torso].all():
-        hull = cv2.convexHull(points[torso].astype(np.int32))
-        cv2.fillConvexPoly(mask, hull, 255)
-        cv2.polylines(mask, [hull], True, 255, thickness)
-    head = [
-        i
-        for i, n in enumerate(skeleton.keypoints)
-        if n.split("_")[-1] in ("nose", "eye", "ear", "head") and known[i]
-    ]
-    if head:
-        centre = points[head].mean(0).astype(int)
-        cv2.circle(mask, centre.tolist(), max(2, int(thickness * 0.75)), 255, -1)
-    return mask
+    thickness = max(3, int(_LIMB_THICKNESS * float(np.sqrt(newcomer.areas[0]))))
+    points, known = newcomer.keypoints[0], newcomer.flags[0] > 0
+    mask = silhouette((height, width), points, known, thickness, skeleton)
+    return put_in_front(sample, newcomer, mask)
 
 
 def _colour(

@@ -7,7 +7,8 @@ changed or repaired.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from erpose_edge.runtime.album import Album
 from erpose_edge.runtime.draw import draw_poses
 from erpose_edge.runtime.images import read_image
 from erpose_edge.runtime.poses import Poses
+from erpose_edge.runtime.runner import usable_cores
 from erpose_edge.skeleton import Skeleton
 
 _HIDDEN, _VISIBLE = 1, 2  # COCO flags
@@ -142,8 +144,8 @@ def check_labels(
         raise DataError(f"images {folder}: expected a folder, got none; check the path")
     usable: list[ImageLabels] = []
     unreadable: list[Rejected] = []
-    for done, image in enumerate(found.images, start=1):
-        problem = _problem(folder / image.file_name, image)
+    problems = _problems(found.images, folder)
+    for done, (image, problem) in enumerate(zip(found.images, problems, strict=True), start=1):
         if problem is None:
             usable.append(image)
         else:
@@ -181,6 +183,15 @@ def draw_labels(report: LabelReport, folder: str | Path, count: int) -> list[Pat
         )
         for image in _spread(with_people, count)
     ]
+
+
+def _problems(images: Sequence[ImageLabels], folder: Path) -> Iterator[str | None]:
+    """Yield why each image cannot be used, or None; they are decoded on all cores."""
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        try:
+            yield from threads.map(lambda image: _problem(folder / image.file_name, image), images)
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for all
 
 
 def _problem(path: Path, labels: ImageLabels) -> str | None:

@@ -103,6 +103,27 @@ def warp(
     return clip_people(moved, (0.0, 0.0, float(width), float(height)))
 
 
+def shrink(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Return ``sample`` with its image averaged down to ``size`` (height, width) in pixels."""
+    height, width = sample.image.shape[:2]
+    if size == (height, width):
+        return sample
+    scale = np.array([size[1] / width, size[0] / height])
+
+    def moved(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Pixel centres lie at whole numbers, and it is the pictures' edges that meet.
+        return ((points + 0.5) * scale - 0.5).astype(np.float32)
+
+    image = cv2.resize(sample.image, size[::-1], interpolation=cv2.INTER_AREA)
+    return replace(
+        sample,
+        image=np.asarray(image, np.uint8),
+        keypoints=moved(sample.keypoints),
+        boxes=moved(sample.boxes.reshape(-1, 2, 2)).reshape(-1, 4),
+        areas=(sample.areas * scale.prod()).astype(np.float32),
+    )
+
+
 def clip_people(sample: Sample, window: tuple[float, float, float, float]) -> Sample:
     """Return ``sample`` with its people cut to a window of the picture.
 

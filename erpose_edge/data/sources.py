@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from erpose_edge.config import GeneratedSource, LabelledSource
 from erpose_edge.data.generated.people import GeneratedPeople
+from erpose_edge.data.generated.scene import MOST_PEOPLE
+from erpose_edge.data.packed_labels import PackedLabels
 from erpose_edge.data.sample import Sample, sample_of
 from erpose_edge.errors import DataError, ImageError
 from erpose_edge.metrics.image_labels import ImageLabels, Rejected
@@ -26,6 +29,10 @@ class Source(Protocol):
 
     def __len__(self) -> int:
         """Return the number of images."""
+        ...
+
+    def extent(self, index: int) -> tuple[int, int, int]:
+        """Return height and width of image ``index`` in pixels, and how many people at most."""
         ...
 
     def entry(self, index: int) -> tuple[NDArray[np.uint8] | Path, ImageLabels]:
@@ -49,12 +56,17 @@ class Source(Protocol):
 class Photographs:
     """A label file and its folder of images."""
 
-    labels: list[ImageLabels]
+    labels: Sequence[ImageLabels]
     images: Path
     rejected: list[Rejected]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def extent(self, index: int) -> tuple[int, int, int]:
+        """See `Source`."""
+        labels = self.labels[index]
+        return labels.height, labels.width, len(labels)
 
     def entry(self, index: int) -> tuple[Path, ImageLabels]:
         """See `Source`."""
@@ -87,6 +99,10 @@ class Generated:
     def __len__(self) -> int:
         return len(self.people)
 
+    def extent(self, index: int) -> tuple[int, int, int]:
+        """See `Source`; what a scene holds is known when it is drawn."""
+        return *self.people.size, MOST_PEOPLE
+
     def entry(self, index: int) -> tuple[NDArray[np.uint8], ImageLabels]:
         """See `Source`."""
         return self.people[index]
@@ -115,4 +131,18 @@ def open_source(config: LabelledSource | GeneratedSource, skeleton: Skeleton) ->
     labels = read_labels(config.labels, skeleton)
     if not config.images.is_dir():
         raise DataError(f"images {config.images}: expected a folder, got none; check the path")
-    return Photographs(labels.images, config.images, list(labels.rejected))
+    return Photographs(PackedLabels(labels.images), config.images, list(labels.rejected))
+
+
+def weights_of(config: LabelledSource | GeneratedSource, source: Source) -> NDArray[np.float64]:
+    """Return how often each image of an opened source is drawn (N,).
+
+    Args:
+        config: Its weights.
+        source: What `open_source` opened.
+    """
+    weights = np.full(len(source), config.weight)
+    if isinstance(config, LabelledSource) and isinstance(source, Photographs):
+        empty = [bool(labels.ignore.all()) for labels in source.labels]
+        weights[np.array(empty)] *= config.empty
+    return weights

@@ -22,7 +22,7 @@ from erpose_edge.errors import DataError
 from erpose_edge.metrics.image_labels import ImageLabels
 
 _OBJECT = 255  # in the owner map; people are 1, 2, ...
-_MOST_PEOPLE = 60
+MOST_PEOPLE = 60  # in a scene
 _COUNTS = (
     (0, 6), (1, 20), (2, 17), (3, 14), (4, 12), (5, 9), (6, 7), (7, 5), (8, 4), (10, 3), (12, 3),
 )  # fmt: skip
@@ -81,8 +81,8 @@ def compose_scene(
     """
     if min(size) < 32:
         raise DataError(f"scene size: expected at least 32 x 32 px, got {size}; ask for more")
-    if people is not None and not 0 <= people <= _MOST_PEOPLE:
-        raise DataError(f"scene people: expected 0 to {_MOST_PEOPLE}, got {people}; ask for fewer")
+    if people is not None and not 0 <= people <= MOST_PEOPLE:
+        raise DataError(f"scene people: expected 0 to {MOST_PEOPLE}, got {people}; ask for fewer")
     count = dice.weighted(_COUNTS)
     count = count if people is None else people
     setting = sample_setting(dice, size, count)

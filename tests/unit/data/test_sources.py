@@ -11,7 +11,7 @@ import pytest
 
 from erpose_edge.config import GeneratedSource, LabelledSource
 from erpose_edge.data.sample import OUTSIDE, UNLABELLED
-from erpose_edge.data.sources import open_source
+from erpose_edge.data.sources import open_source, weights_of
 from erpose_edge.errors import DataError, ImageError
 from erpose_edge.skeleton import COCO_17
 
@@ -105,3 +105,24 @@ def test_a_missing_label_file_is_named(photographs):
     config = photographs.model_copy(update={"labels": Path("no.json")})
     with pytest.raises(DataError, match=r"no\.json"):
         open_source(config, COCO_17)
+
+
+def test_images_without_people_can_be_left_out(photographs):
+    document = json.loads(photographs.labels.read_text())
+    document["annotations"] = [a for a in document["annotations"] if a["id"] != 3]
+    document["annotations"][1]["iscrowd"] = 1  # of image 2
+    photographs.labels.write_text(json.dumps(document))
+    config = photographs.model_copy(update={"weight": 2.0, "empty": 0.25})
+    assert weights_of(config, open_source(config, COCO_17)).tolist() == [2.0, 0.5, 0.5]
+    generated = GeneratedSource(kind="generated", count=2, weight=0.3)
+    assert weights_of(generated, open_source(generated, COCO_17)).tolist() == [0.3, 0.3]
+
+
+def test_how_large_an_image_is_and_how_many_people_it_has_is_known_unread(photographs):
+    assert open_source(photographs, COCO_17).extent(1) == (96, 64, 1)
+    config = GeneratedSource(kind="generated", count=6, seed=3, size=(64, 96))
+    scenes = open_source(config, COCO_17)
+    for index in range(len(scenes)):
+        height, width, most = scenes.extent(index)
+        assert scenes.sample(index).image.shape == (height, width, 3)
+        assert len(scenes.sample(index).areas) <= most

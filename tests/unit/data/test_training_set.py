@@ -118,3 +118,22 @@ def test_indices_run_through_all_sources():
     made = training_set([(Pictures([60]), 1.0), (Pictures([70, 80]), 5.0)], PLAIN)
     greys = [int(made.sample(0, 0, i, mosaic=True).image[32, 48, 0]) for i in range(3)]
     assert greys == [60, 70, 80]
+
+
+def test_an_image_of_weight_0_is_never_drawn():
+    mosaics = AugmentationConfig(mosaic=1, paste=1)
+    greys = Pictures([60, 70, 80, 90], bad={0, 2, 3})  # whoever draws one of those would tell
+    made = training_set([(greys, np.array([0.0, 1.0, 0.0, 0.0]))], mosaics)
+    assert made.samples_per_epoch == 1
+    made = training_set([(greys, np.array([0.0, 1.0, 0.0, 0.0]))], mosaics, count=50)
+    assert set(made.order(0).tolist()) == {1}
+    greys.sample = lambda index: drawn.append(index) or Pictures.sample(greys, 1)
+    drawn = []
+    for position in range(20):
+        made.sample(0, position, 1, mosaic=True)
+    assert set(drawn) == {1}
+
+
+def test_nothing_to_draw_is_a_data_error():
+    with pytest.raises(DataError, match="expected an image to draw, got weight 0 for all"):
+        training_set([(Pictures([1, 2]), 0.0)])
