@@ -44,14 +44,26 @@ class NetworkConfig(StrictModel):
 
     Attributes:
         scale: Width and depth.
+        backbone: ``csp``; ``mobile``: MobileNetV2, whose weights can start from MoveNet's; or
+            ``efficientnet-lite0``, whose weights can start from ImageNet.
         activation: After every convolution block; ``relu`` is the one that all int8 engines run
-            fast.
+            fast. A backbone other than ``csp`` has relu6 whatever it is.
         input_size: (height, width) of the deployed network in pixels, multiples of 32.
+        pose_tower: ``dense``: 3x3 convolutions; ``depthwise``: depthwise and 1x1 ones.
+        pose_width: Channels inside the pose tower; null takes those of the scale.
+        boxes: A box branch beside score and pose, as box-driven networks have it.
+        one_to_one: Deploy a branch that answers once for a person; false has the dense branch
+            alone, which is deployed with NMS.
     """
 
     scale: Scale
+    backbone: Literal["csp", "mobile", "efficientnet-lite0"] = "csp"
     activation: Activation = "relu"
     input_size: Size = (640, 640)
+    pose_tower: Literal["dense", "depthwise"] = "dense"
+    pose_width: Annotated[int, Field(ge=8, le=512, multiple_of=8)] | None = None
+    boxes: bool = False
+    one_to_one: bool = True
 
 
 class LabelledSource(StrictModel):
@@ -62,12 +74,14 @@ class LabelledSource(StrictModel):
         labels: Label file (JSON).
         images: Folder that the label file's file names are relative to.
         weight: How often its images are drawn against those of other sources, per image.
+        empty: Part of that for its images in which nobody is to be found; 0 leaves them out.
     """
 
     kind: Literal["coco", "crowdpose"]
     labels: FilePath
     images: FilePath
     weight: Positive = 1.0
+    empty: NotNegative = 1.0
 
 
 class GeneratedSource(StrictModel):
@@ -136,12 +150,16 @@ class DataConfig(StrictModel):
         train: Sources, drawn from by their weights.
         val: Source of the keypoint AP after each epoch.
         workers: Loader processes; 0 loads in the main process. The data do not depend on it.
+        cache_mb: Memory for decoded training images, shared by the processes of a machine; ``auto``
+            takes up to half of what is free at the start, 0 keeps none. The data do not depend
+            on it.
         augmentation: How training images are varied.
     """
 
     train: Annotated[list[DataSource], Field(min_length=1)]
     val: DataSource
     workers: Whole = 2
+    cache_mb: Literal["auto"] | Whole = "auto"
     augmentation: AugmentationConfig = AugmentationConfig()
 
 
@@ -152,29 +170,40 @@ class LossConfig(StrictModel):
         score: Person score.
         pose: OKS loss of the keypoints.
         visibility: Keypoint visibility.
-        smooth: Lambda of the long-range term that keeps a gradient where OKS is flat.
+        smooth: Lambda of the long-range term that keeps a gradient where OKS is flat; 0 is the
+            plain OKS loss.
+        box: CIoU loss of predicted boxes; used with ``network.boxes``.
+        dfl: Distribution focal loss of predicted boxes; used with ``network.boxes``.
     """
 
     score: NotNegative = 1.0
     pose: NotNegative = 6.0
     visibility: NotNegative = 0.5
     smooth: NotNegative = 0.3
+    box: NotNegative = 7.5
+    dfl: NotNegative = 1.5
 
 
 class AssignmentConfig(StrictModel):
-    """Which grid points learn which person: the best by score^alpha * OKS^beta.
+    """Which grid points learn which person: the best by score^alpha * quality^beta.
 
     Attributes:
+        metric: What quality is. ``oks``: OKS of the predicted keypoints, at every grid point.
+            ``box``: IoU with the person's box, at the grid points inside it; of the predicted
+            box with ``network.boxes``, else of the rectangles around keypoints.
         topk: Grid points per person in the one-to-many branch.
         alpha: Exponent of the score.
-        beta: Exponent of the OKS.
-        prior_epochs: Epochs in which the distance to the person decides, as OKS is still noise.
+        beta: Exponent of the quality.
+        prior_epochs: Epochs in which the distance to the person decides, as OKS is still noise;
+            ``box`` has its boxes for that and no prior.
     """
 
+    metric: Literal["oks", "box"] = "oks"
     topk: Count = 10
     alpha: NotNegative = 0.5
     beta: NotNegative = 6.0
     prior_epochs: NotNegative = 1.0
+    contrast: Annotated[float, Field(ge=1)] = 2.0
 
 
 class TeacherConfig(StrictModel):
@@ -207,6 +236,11 @@ class TrainingConfig(StrictModel):
         precision: ``auto`` takes bf16 or fp16 on CUDA and fp32 elsewhere.
         close_mosaic_epochs: Last epochs, without mosaic.
         init: Weights to start from; null starts from random ones.
+        backbone: What the backbone starts from; not used with ``init``. MoveNet MultiPose
+            (.tflite) for ``network.backbone: mobile``, the checkpoint of ImageNet (.pth) for
+            ``efficientnet-lite0``.
+        freeze_backbone: Train neck and head only. On a CPU the backbone then runs on
+            OpenVINO, ahead of the others.
         loss: Weights of the parts of the loss.
         assignment: Which grid points learn which person.
         teacher: Another network to imitate.
@@ -226,6 +260,8 @@ class TrainingConfig(StrictModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     close_mosaic_epochs: Whole = 5
     init: FilePath | None = None
+    backbone: FilePath | None = None
+    freeze_backbone: bool = False
     loss: LossConfig = LossConfig()
     assignment: AssignmentConfig = AssignmentConfig()
     teacher: TeacherConfig = TeacherConfig()
@@ -266,11 +302,15 @@ class ExportConfig(StrictModel):
             poses picked in the graph).
         max_poses: Poses that ``compact`` returns.
         score_threshold: Poses with a lower score are not shown; evaluation uses its own.
+        nms: IoU above which the pose with the lower score goes; used where
+            ``network.one_to_one`` is false. Of predicted boxes where there are, else of the
+            rectangles around keypoints.
     """
 
     contract: Contract = "compact"
     max_poses: Annotated[int, Field(ge=1, le=1000)] = 30
     score_threshold: Fraction = 0.3
+    nms: Annotated[float, Field(gt=0, le=1)] = 0.65
 
 
 class RunConfig(StrictModel):
@@ -284,12 +324,17 @@ class RunConfig(StrictModel):
     qat: QatConfig = QatConfig()
     export: ExportConfig = ExportConfig()
 
+    @property
+    def nms(self) -> float | None:
+        """Overlap above which poses are suppressed; None where a person is answered once."""
+        return None if self.network.one_to_one else self.export.nms
+
     def fingerprint(self) -> str:
         """Return what a resumed run must have in common with the one before it.
 
-        How many processes load the data changes nothing, so it does not count.
+        How many processes load the data, and what they keep, changes nothing, so it does not count.
         """
-        return self.model_dump_json(exclude={"data": {"workers"}})
+        return self.model_dump_json(exclude={"data": {"workers", "cache_mb"}})
 
     @model_validator(mode="after")
     def _sources_have_the_skeleton(self) -> RunConfig:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 import onnxruntime as ort
 from torch import fx
 
+from erpose_edge.config import NetworkConfig
 from erpose_edge.exporters.dialect import not_negative_as_uint8, spelled_for
 from erpose_edge.exporters.onnx import export_onnx
 from erpose_edge.exporters.onnxruntime import loaded_graph
@@ -61,14 +62,14 @@ def main() -> None:
     wanted = len(quantized_convolutions(network))
     note = (
         f"The policy makes {wanted} convolutions int8. ONNX Runtime {ort.__version__}, "
-        f"{weights.activation} if nothing else is said."
+        f"{weights.network.activation} if nothing else is said."
     )
     replace_block(ROOT / "docs" / "decisions.md", "onnxruntime", [*table(headings, rows), "", note])
 
 
 def untrained(policy: Policy) -> fx.GraphModule:
     """Return a quantized ER-Pose-n with `silu`: which kernels are taken needs no training."""
-    network = prepare(ERPose("n", "silu", 17).eval(), policy)
+    network = prepare(ERPose(NetworkConfig(scale="n", activation="silu"), 17).eval(), policy)
     set_mode(network, "fake")
     return network
 

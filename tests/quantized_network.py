@@ -6,10 +6,13 @@ further: a random network amplifies them, which makes agreement harder, not easi
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from erpose_edge.config import NetworkConfig
 from erpose_edge.network.pose_network import ERPose
 from erpose_edge.quantization.calibrate import calibrate
 from erpose_edge.quantization.prepare import prepare
@@ -24,11 +27,18 @@ def smooth_images(count: int, seed: int, size: tuple[int, int] = INPUT_SIZE) -> 
     return functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
 
 
-def float_network(activation: str = "relu", seed: int = 0) -> ERPose:
-    """Return an ER-Pose-n whose batch norm has seen images."""
+def float_network(activation: str = "relu", seed: int = 0, **switches: Any) -> ERPose:
+    """Return an ER-Pose-n whose batch norm has seen images.
+
+    Args:
+        activation: Of its blocks.
+        seed: Of its weights.
+        switches: ``backbone``, ``boxes``, ``one_to_one``, as in a config.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ERPose("n", activation, 17).train()
+        config = NetworkConfig(scale="n", activation=activation, **switches)
+        network = ERPose(config, 17).train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the mean over all batches

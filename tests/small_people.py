@@ -20,6 +20,24 @@ POINTS, STRIDES = grid_points(INPUT_SIZE)
 SIGMAS = torch.tensor(COCO_17.sigmas)
 K = len(COCO_17)
 
+# From the box-driven baseline to ER-Pose, one idea after the other.
+ABLATION = {
+    "baseline": (
+        "network.boxes=true",
+        "network.one_to_one=false",
+        "training.assignment.metric=box",
+        "training.loss.smooth=0",
+    ),
+    "no box": (
+        "network.one_to_one=false",
+        "training.assignment.metric=box",
+        "training.loss.smooth=0",
+    ),
+    "by keypoints": ("network.one_to_one=false", "training.loss.smooth=0"),
+    "smooth OKS": ("network.one_to_one=false",),
+    "one-to-one": (),
+}
+
 # One epoch of two batches on scenes that take milliseconds to draw.
 SMALL_RUN = (
     "data.train=[{kind: generated, count: 8, seed: 100000, size: [64, 96]}]",
@@ -67,6 +85,7 @@ def people_at(
         visible=torch.from_numpy(labelled.astype(np.float32)),
         visibility_known=torch.from_numpy(labelled.copy()),
         areas=torch.from_numpy(np.where(present, size**2, 1).astype(np.float32)),
+        boxes=torch.from_numpy(np.concatenate([keypoints.min(2), keypoints.max(2)], -1)),
         present=torch.from_numpy(present),
         ignored=torch.from_numpy(boxes),
     )

@@ -36,8 +36,12 @@ def command(
         document = {"weights": weights, "kind": header["kind"], "details": header["details"]}
     network = config.network
     skeleton = skeleton_named(config.skeleton)
-    cost = summarize(network.scale, len(skeleton), network.input_size)
-    document |= {"scale": network.scale, "activation": network.activation} | cost
+    cost = summarize(network, len(skeleton), network.input_size)
+    document |= {
+        "scale": network.scale,
+        "backbone": network.backbone,
+        "activation": network.activation,
+    } | cost
     document["skeleton"] = skeleton.name
     if as_json:
         emit_json(document)

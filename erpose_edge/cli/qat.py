@@ -80,7 +80,9 @@ def command(
 def _find_weights(given: str | None, config: RunConfig) -> Path:
     from erpose_edge.resources import find_resource
 
-    name = given or config.training.init or f"erpose-{config.network.scale}"
+    network = config.network
+    variant = "" if network.backbone == "csp" else f"-{network.backbone}"
+    name = given or config.training.init or f"erpose-{network.scale}{variant}"
     return find_resource("weights", name)
 
 

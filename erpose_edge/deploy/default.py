@@ -96,4 +96,5 @@ def weights_estimator(
         input_size or weights.input_size,
         skeleton_named(weights.skeleton),
         score_threshold=weights.score_threshold,
+        nms=weights.nms,
     )

@@ -21,7 +21,7 @@ from erpose_edge.exporters.read_back import require_int8
 from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME, runtime_archive
 from erpose_edge.network.checkpoint import Weights
 from erpose_edge.network.plan import STRIDES
-from erpose_edge.network.pose_network import DeployNetwork, output_names
+from erpose_edge.network.pose_network import DeployNetwork
 from erpose_edge.quantization.checkpoint import activation_scales, deployed_network, policy_of
 from erpose_edge.quantization.fake_quantize import quantized_convolutions
 from erpose_edge.quantization.recipe import fingerprint
@@ -34,6 +34,7 @@ from erpose_edge.runtime.manifest import (
     OutputSpec,
     SelfTest,
 )
+from erpose_edge.runtime.nms import CANDIDATES
 from erpose_edge.runtime.preprocess import PADDING, preprocess
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> A
     quantized = request.precision == "int8"
     size = request.input_size or weights.input_size
     network = deployed_network(weights, quantized=quantized)
-    model = export_onnx(network, request.contract, size, request.max_poses)
+    model = export_onnx(network, request.contract, size, _answers(weights, request))
     if quantized:
         dialects = policy_of(weights).dialects.items()
         dialect = next((d for engine, d in dialects if engine == request.engine), None)
@@ -157,8 +158,11 @@ def _manifest(
         strides=STRIDES,
         max_poses=request.max_poses,
         score_threshold=weights.score_threshold,
+        nms=weights.nms,
         network=NetworkFacts(
-            weights.scale, weights.activation, sum(p.numel() for p in network.parameters())
+            weights.network.scale,
+            weights.network.activation,
+            sum(p.numel() for p in network.parameters()),
         ),
         weights_sha256=weights.sha256,
         preprocessing={
@@ -177,6 +181,11 @@ def _manifest(
     )
 
 
+def _answers(weights: Weights, request: ExportRequest) -> int:
+    """Return how many answers a compact graph gives: what the host suppresses needs more."""
+    return request.max_poses if weights.nms is None else CANDIDATES
+
+
 def _outputs(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
     specs = []
     for output in model.graph.output:
@@ -184,6 +193,8 @@ def _outputs(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
         kind, _, stride = output.name.partition("_")
         if kind == "keypoints":
             unit, limits = ("2 strides" if stride else "input px"), None
+        elif kind == "boxes":
+            unit, limits = ("logit" if stride else "input px"), None
         else:
             unit, limits = ("logit", None) if stride else ("probability", (0.0, 1.0))
         specs.append(OutputSpec(output.name, shape, "float32", unit, limits))
@@ -194,17 +205,16 @@ def _self_test(
     network: fx.GraphModule, weights: Weights, request: ExportRequest, size: tuple[int, int]
 ) -> SelfTest:
     """Return the poses that the network finds in generated pictures, computed by torch."""
-    deployed = DeployNetwork(network, request.contract, size, request.max_poses).eval()
+    answers = _answers(weights, request)
+    deployed = DeployNetwork(network, request.contract, size, answers).eval()
     found = []
     for seed in _SELF_TEST_SEEDS:
         images, letterbox = preprocess(render_scene(seed, _SELF_TEST_SIZE)[0], size)
         with torch.inference_mode():
             arrays = [tensor.numpy() for tensor in deployed(torch.from_numpy(images))]
-        outputs: dict[str, np.ndarray] = dict(
-            zip(output_names(request.contract), arrays, strict=True)
-        )
+        outputs: dict[str, np.ndarray] = dict(zip(deployed.output_names, arrays, strict=True))
         poses = decode(
-            outputs, request.contract, letterbox, STRIDES, 0.0, request.max_poses
+            outputs, request.contract, letterbox, STRIDES, 0.0, request.max_poses, weights.nms
         ).to_json()
         # The best pose is always there: the test of weak weights would be empty otherwise.
         found.append(poses[:1] + [p for p in poses[1:] if p["score"] >= _SELF_TEST_SCORE])

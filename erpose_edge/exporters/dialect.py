@@ -63,12 +63,11 @@ def not_negative_as_uint8(model: onnx.ModelProto, *, cut_integers: bool = False)
     copy.CopyFrom(model)
     graph = Graph(copy)
     zero_point = graph.add_constant("zero_point_uint8", np.uint8(0))
-    # Every proof before the first change: the look-ups do not follow the rewriting.
-    not_negative = {
-        node.output[0]
-        for node in copy.graph.node
-        if node.op_type == "QuantizeLinear" and graph.never_negative(node.input[0])
-    }
+    # Every proof before the first change: the look-ups do not follow the rewriting. Tensors on one
+    # scale meet, say in a Concat, and no engine joins uint8 with int8: there all have to be proven.
+    quantizers = [node for node in copy.graph.node if node.op_type == "QuantizeLinear"]
+    signed = {node.input[1] for node in quantizers if not graph.never_negative(node.input[0])}
+    not_negative = {node.output[0] for node in quantizers if node.input[1] not in signed}
     nodes: list[onnx.NodeProto] = []
     for node in copy.graph.node:
         if node.op_type == "QuantizeLinear" and graph.value(node.input[2]) != 0:

@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from erpose_edge.errors import ExportError, MissingExtraError
-from erpose_edge.network.pose_network import DeployNetwork, output_names
+from erpose_edge.network.pose_network import DeployNetwork
 from erpose_edge.quantization.fake_quantize import (
     ActivationQuantizer,
     QuantizedConv2d,
@@ -63,7 +63,7 @@ def export_onnx(
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
-            output_names=list(output_names(contract)),
+            output_names=list(deployed.output_names),
             external_data=False,
             verbose=False,
         )

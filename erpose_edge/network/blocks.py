@@ -26,7 +26,8 @@ class ConvBlock(nn.Module):
         kernel: Side of the square kernel, odd.
         stride: Step in pixels.
         groups: Channel groups; ``c_in`` makes it depthwise.
-        activation: Name of the activation, a key of the config's ``network.activation``.
+        activation: Name of the activation, a key of the config's ``network.activation``; None
+            leaves the convolution linear.
     """
 
     def __init__(
@@ -37,16 +38,17 @@ class ConvBlock(nn.Module):
         stride: int = 1,
         groups: int = 1,
         *,
-        activation: str,
+        activation: str | None,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(c_out, eps=1e-3, momentum=0.03)
-        self.activation = _ACTIVATIONS[activation]()
+        self.activation = None if activation is None else _ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, c_in, H, W) to (B, c_out, H / stride, W / stride)."""
-        return self.activation(self.norm(self.conv(x)))
+        y = self.norm(self.conv(x))
+        return y if self.activation is None else self.activation(y)
 
 
 class Bottleneck(nn.Module):

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from erpose_edge.network.blocks import ConvBlock, CspBlock, PoolPyramid
+from erpose_edge.network.mobile import MobileBackbone
 from erpose_edge.network.plan import NetworkPlan
 
 
-class Backbone(nn.Module):
+class CspBackbone(nn.Module):
     """CSP backbone; returns features at strides 8, 16, 32."""
 
     def __init__(self, plan: NetworkPlan, *, activation: str) -> None:
@@ -34,6 +35,13 @@ class Backbone(nn.Module):
         return stride_8, stride_16, stride_32
 
 
+def make_backbone(plan: NetworkPlan, *, activation: str) -> CspBackbone | MobileBackbone:
+    """Return the backbone of a plan; ``activation`` is that of a CSP backbone."""
+    if plan.mobile_stages:
+        return MobileBackbone(plan)
+    return CspBackbone(plan, activation=activation)
+
+
 class Neck(nn.Module):
     """Path aggregation: meaning flows down to stride 8, place flows back up to stride 32.
 
@@ -43,20 +51,21 @@ class Neck(nn.Module):
     def __init__(self, plan: NetworkPlan, *, activation: str) -> None:
         super().__init__()
         _, _, w8, w16, w32 = plan.widths
+        n8, n16, n32 = plan.neck_widths
 
         def csp(c_in: int, c_out: int) -> CspBlock:
             return CspBlock(c_in, c_out, plan.neck_depth, residual=False, activation=activation)
 
         self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
-        self.up_16 = csp(w32 + w16, w16)
-        self.up_8 = csp(w16 + w8, w8)
-        self.shrink_8 = ConvBlock(w8, w8, 3, 2, activation=activation)
-        self.down_16 = csp(w8 + w16, w16)
-        self.shrink_16 = ConvBlock(w16, w16, 3, 2, activation=activation)
-        self.down_32 = csp(w16 + w32, w32)
+        self.up_16 = csp(w32 + w16, n16)
+        self.up_8 = csp(n16 + w8, n8)
+        self.shrink_8 = ConvBlock(n8, n8, 3, 2, activation=activation)
+        self.down_16 = csp(n8 + n16, n16)
+        self.shrink_16 = ConvBlock(n16, n16, 3, 2, activation=activation)
+        self.down_32 = csp(n16 + w32, n32)
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Map the backbone's features to as many of the same shapes."""
+        """Map the backbone's features to as many of the same sizes."""
         stride_8, stride_16, stride_32 = features
         up_16 = self.up_16(torch.cat([self.enlarge(stride_32), stride_16], 1))
         out_8 = self.up_8(torch.cat([self.enlarge(up_16), stride_8], 1))

@@ -18,8 +18,11 @@ from erpose_edge.errors import IntegrityError, RequestError, WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from erpose_edge.config import NetworkConfig
     from erpose_edge.network.pose_network import ERPose
 
+# What two networks have to have in common for weights of one to fit the other.
+_IDENTITY = ("scale", "backbone", "activation", "pose_tower", "pose_width", "boxes", "one_to_one")
 FORMAT = "erpose-weights-1"
 
 
@@ -44,14 +47,17 @@ class Weights:
     path: Path | None = None
 
     @property
-    def scale(self) -> str:
-        """Scale of the network: n, s, m, l or x."""
-        return str(self.config["network"]["scale"])
+    def network(self) -> NetworkConfig:
+        """Which network it is.
 
-    @property
-    def activation(self) -> str:
-        """Activation of the network."""
-        return str(self.config["network"]["activation"])
+        Raises:
+            ConfigError: This version knows no such network.
+        """
+        from erpose_edge.config import NetworkConfig
+        from erpose_edge.config_file import model_from_mapping
+
+        name = f"weights {self.path or ''}: config.network".replace(" :", ":")
+        return model_from_mapping(self.config["network"], NetworkConfig, name)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -63,6 +69,11 @@ class Weights:
     def score_threshold(self) -> float:
         """Score below which poses of this network are not shown."""
         return float(self.config["export"]["score_threshold"])
+
+    @property
+    def nms(self) -> float | None:
+        """Overlap above which poses are suppressed; None where a person is answered once."""
+        return None if self.network.one_to_one else float(self.config["export"]["nms"])
 
     @property
     def skeleton(self) -> str:
@@ -218,7 +229,7 @@ def network_of(weights: Weights) -> ERPose:
     from erpose_edge.skeleton import skeleton_named
 
     keypoints = len(skeleton_named(weights.skeleton))
-    network = ERPose(weights.scale, weights.activation, keypoints)
+    network = ERPose(weights.network, keypoints)
     fill_network(network, weights)
     return network.eval()
 
@@ -227,23 +238,25 @@ def fill_network(network: ERPose, weights: Weights) -> None:
     """Copy float ``weights`` into ``network``.
 
     Raises:
-        WeightsError: The weights are of another scale or skeleton, or are quantized.
+        WeightsError: The weights are of another network or skeleton, or are quantized.
     """
     where = f"weights {weights.path or ''}".strip()
     if weights.kind != "float":
         raise WeightsError(f"{where}: kind: expected float, got {weights.kind}; pass float weights")
-    if weights.scale != network.plan.scale:
-        raise WeightsError(
-            f"{where}: network.scale: expected {network.plan.scale}, got {weights.scale}; "
-            f"pass --cfg {weights.scale}.yaml or weights of scale {network.plan.scale}"
-        )
-    own = network.state_dict()
-    for name in sorted(own.keys() | weights.state.keys()):
-        expected = tuple(own[name].shape) if name in own else "no such tensor"
-        got = tuple(weights.state[name].shape) if name in weights.state else "none"
+    for key in _IDENTITY:
+        expected, got = getattr(network.config, key), getattr(weights.network, key)
         if expected != got:
             raise WeightsError(
-                f"{where}: {name}: expected {expected}, got {got}; "
+                f"{where}: network.{key}: expected {expected}, got {got}; "
+                f"set network.{key}={got}, or pass weights of a network with {expected}"
+            )
+    own = network.state_dict()
+    for name in sorted(own.keys() | weights.state.keys()):
+        shape = tuple(own[name].shape) if name in own else "no such tensor"
+        found = tuple(weights.state[name].shape) if name in weights.state else "none"
+        if shape != found:
+            raise WeightsError(
+                f"{where}: {name}: expected {shape}, got {found}; "
                 "the weights belong to another network or skeleton"
             )
     network.load_state_dict(weights.state)

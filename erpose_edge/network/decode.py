@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from erpose_edge.network.plan import STRIDES
+from erpose_edge.network.plan import BOX_BINS, STRIDES
 
 OFFSET_UNIT = 2.0  # offsets are counted in units of two strides: large people stay small numbers
 
@@ -51,3 +51,23 @@ def offsets_to_pixels(offsets: Tensor, points: Tensor, strides: Tensor) -> Tenso
         Keypoints (B, G, K, 2), x and y in input pixels.
     """
     return offsets * (OFFSET_UNIT * strides)[..., None, None] + points[..., None, :]
+
+
+def bins_to_boxes(bins: Tensor, points: Tensor, strides: Tensor) -> Tensor:
+    """Turn the logits of a box's sides into input pixels.
+
+    A side lies at the mean of its distribution over distances of 0 to ``BOX_BINS`` - 1 strides.
+
+    Ref: Li et al., "Generalized Focal Loss", 2020, https://arxiv.org/abs/2006.04388
+
+    Args:
+        bins: (B, G, 4, BOX_BINS) head outputs of left, top, right, bottom.
+        points: (G, 2) or (B, G, 2), grid points in input pixels.
+        strides: (G,) or (B, G), in pixels.
+
+    Returns:
+        Boxes x0, y0, x1, y1 in input pixels (B, G, 4).
+    """
+    steps = torch.arange(BOX_BINS, dtype=bins.dtype, device=bins.device)
+    distances = (bins.softmax(-1) * steps).sum(-1) * strides[..., None]
+    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], -1)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from erpose_edge.network.plan import deployed_convolutions, plan_network
 
+if TYPE_CHECKING:
+    from erpose_edge.config import NetworkConfig
 
-def summarize(scale: str, keypoints: int, input_size: tuple[int, int]) -> dict[str, Any]:
+
+def summarize(
+    network: NetworkConfig, keypoints: int, input_size: tuple[int, int]
+) -> dict[str, Any]:
     """Return the cost of the deployed network, batch norm folded.
 
     GFLOPs are two per multiply-accumulate of the convolutions; nothing else weighs a hundredth
     of them. Counted from the plan without torch; a test holds it against the real network.
 
     Args:
-        scale: One of n, s, m, l, x.
+        network: Which one.
         keypoints: K.
         input_size: (height, width) in pixels.
 
@@ -22,7 +27,7 @@ def summarize(scale: str, keypoints: int, input_size: tuple[int, int]) -> dict[s
         ``parameters``, ``gflops``, ``input_size`` and ``stages``, each of those with ``name``,
         ``parameters`` and ``gflops``.
     """
-    layers = deployed_convolutions(plan_network(scale, keypoints), input_size)
+    layers = deployed_convolutions(plan_network(network, keypoints), input_size)
     stages: dict[str, dict[str, Any]] = {}
     for layer in layers:
         row = stages.setdefault(layer.stage, {"name": layer.stage, "parameters": 0, "macs": 0})

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from erpose_edge.network.plan import STRIDES
-from erpose_edge.network.pose_network import DeployNetwork, output_names
+from erpose_edge.network.pose_network import DeployNetwork
 from erpose_edge.runtime.estimator import PoseContract, PoseEstimator
+from erpose_edge.runtime.nms import CANDIDATES
 from erpose_edge.skeleton import Skeleton
 
 _CONTRACT = "compact"
@@ -29,7 +30,7 @@ class TorchRunner:
         with torch.inference_mode():
             outputs = self._deployed(torch.from_numpy(images))
         arrays = (tensor.numpy() for tensor in outputs)
-        return dict(zip(output_names(_CONTRACT), arrays, strict=True))
+        return dict(zip(self._deployed.output_names, arrays, strict=True))
 
 
 def torch_estimator(
@@ -39,6 +40,7 @@ def torch_estimator(
     *,
     max_poses: int = 30,
     score_threshold: float = 0.3,
+    nms: float | None = None,
 ) -> PoseEstimator:
     """Return an estimator that runs ``network`` in torch.
 
@@ -48,8 +50,10 @@ def torch_estimator(
         skeleton: Of its keypoints.
         max_poses: At most so many poses are returned.
         score_threshold: Poses with a lower score are left out.
+        nms: Overlap above which the pose with the lower score goes; None for a network that
+            answers once for a person.
     """
     return PoseEstimator(
-        PoseContract(_CONTRACT, input_size, STRIDES, max_poses, skeleton, score_threshold),
-        runner=TorchRunner(network, input_size, max_poses),
+        PoseContract(_CONTRACT, input_size, STRIDES, max_poses, skeleton, score_threshold, nms),
+        runner=TorchRunner(network, input_size, max_poses if nms is None else CANDIDATES),
     )

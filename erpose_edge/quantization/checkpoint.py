@@ -80,7 +80,7 @@ def deployed_network(weights: Weights, *, quantized: bool) -> fx.GraphModule:
     policy = policy_of(weights)
     keypoints = len(skeleton_named(weights.skeleton))
     with torch.device("meta"):
-        frame = ERPose(weights.scale, weights.activation, keypoints)
+        frame = ERPose(weights.network, keypoints)
     network = prepare(_materialized(frame), policy)
     _fill(network, weights)
     set_mode(network, "fake" if quantized else "float")

@@ -43,8 +43,8 @@ class BothBranches(nn.Module):
         super().__init__()
         self.backbone, self.neck, self.head = network.backbone, network.neck, network.head
 
-    def forward(self, images: Tensor) -> tuple[LevelOutputs, LevelOutputs]:
-        """Return the one-to-one and the dense branch for images (B, 3, H, W) in [0, 1]."""
+    def forward(self, images: Tensor) -> tuple[LevelOutputs | None, LevelOutputs]:
+        """Return one-to-one branch (None without one) and dense one for images (B, 3, H, W)."""
         return self.head.forward_both(self.neck(self.backbone(images)))
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from erpose_edge.config import RunConfig, TrainingConfig
-from erpose_edge.errors import RequestError, WeightsError
+from erpose_edge.errors import RequestError
 from erpose_edge.network.checkpoint import Weights, fill_network
 from erpose_edge.network.pose_network import ERPose
 from erpose_edge.quantization.calibrate import CalibrationImages, Progress, calibrate
@@ -27,8 +27,9 @@ from erpose_edge.quantization.recipe import fingerprint, load_calibration, load_
 from erpose_edge.skeleton import skeleton_named
 from erpose_edge.training.distributed import Processes
 from erpose_edge.training.loop import Run, StepReport, fit
-from erpose_edge.training.objective import Objective, TrainingOutputs
+from erpose_edge.training.objective import Features, Objective, TrainingOutputs
 from erpose_edge.training.session import open_training_set
+from erpose_edge.training.shared_cache import share_cache
 from erpose_edge.training.state import STATE_FILE
 
 # How much of a range each batch keeps while ranges follow the weights.
@@ -45,7 +46,7 @@ class TrainingGraph(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> TrainingOutputs:
+    def forward(self, images: Tensor, _: Features | None = None) -> TrainingOutputs:
         """Return both branches for RGB images (B, 3, H, W) in [0, 1]."""
         if self.training:
             for quantizer in activation_quantizers(self.network).values():
@@ -145,11 +146,13 @@ class Quantization:
 
         training = fine_tuning_config(config)
         skeleton = skeleton_named(config.skeleton)
+        training_set = open_training_set(config, training, lambda _: None)
+        share_cache(training_set, config.data.cache_mb, processes)
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(
             module=TrainingGraph(both),
-            objective=Objective(training, skeleton, training.input_size, processes.mean),
-            training_set=open_training_set(config, training, lambda _: None),
+            objective=Objective(training, skeleton, training.input_size, processes.normaliser),
+            training_set=training_set,
             config=training,
             folder=folder,
             processes=processes,
@@ -184,6 +187,7 @@ def fine_tuning_config(config: RunConfig) -> TrainingConfig:
             "samples_per_epoch": qat.samples_per_epoch,
             "warmup_epochs": _WARMUP_EPOCHS,
             "close_mosaic_epochs": 1,
+            "freeze_backbone": False,
             # Poses are good from the start, so OKS decides the assignment at once.
             "assignment": config.training.assignment.model_copy(update={"prior_epochs": 0.0}),
             # Rounding to the int8 grid needs the mantissa of float32.
@@ -193,12 +197,6 @@ def fine_tuning_config(config: RunConfig) -> TrainingConfig:
 
 
 def _float_network(weights: Weights, config: RunConfig) -> ERPose:
-    wanted = config.network
-    if weights.activation != wanted.activation:
-        raise WeightsError(
-            f"weights {weights.path or ''}: network.activation: expected {wanted.activation}, got "
-            f"{weights.activation}; set network.activation to that of the weights"
-        )
-    network = ERPose(wanted.scale, wanted.activation, len(skeleton_named(config.skeleton)))
+    network = ERPose(config.network, len(skeleton_named(config.skeleton)))
     fill_network(network, weights)
     return network.eval()

@@ -35,6 +35,8 @@ class PoseContract:
         max_poses: At most so many poses are returned.
         skeleton: The keypoints' convention.
         score_threshold: Poses with a lower score are left out, unless the user says otherwise.
+        nms: Overlap above which the pose with the lower score goes; None where the network
+            answers once for a person.
     """
 
     outputs: str
@@ -43,6 +45,7 @@ class PoseContract:
     max_poses: int
     skeleton: Skeleton
     score_threshold: float = 0.3
+    nms: float | None = None
 
     @classmethod
     def of(cls, artifact: Artifact) -> PoseContract:
@@ -55,6 +58,7 @@ class PoseContract:
             manifest.max_poses,
             skeleton_named(manifest.skeleton),
             manifest.score_threshold,
+            manifest.nms,
         )
 
 
@@ -152,4 +156,5 @@ class PoseEstimator:
             contract.strides,
             self.score_threshold,
             contract.max_poses,
+            contract.nms,
         )

@@ -98,6 +98,8 @@ class Manifest:
         strides: Of the levels, in input pixels, ascending.
         max_poses: At most so many poses are returned.
         score_threshold: Poses with a lower score are left out, unless the user says otherwise.
+        nms: Overlap above which the pose with the lower score goes; None, which is not written,
+            where the network answers once for a person.
         network: Scale, activation, parameters.
         weights_sha256: Of the weights file it was exported from.
         preprocessing: How the input was made, in words and numbers, for other programs.
@@ -130,6 +132,7 @@ class Manifest:
     tool_versions: dict[str, str]
     licences: tuple[str, ...]
     self_test: SelfTest | None
+    nms: float | None = None
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -139,6 +142,8 @@ class Manifest:
     def to_bytes(self) -> bytes:
         """Return the one way to write this manifest."""
         document = {"format_version": FORMAT_VERSION, **asdict(self)}
+        if self.nms is None:  # as it was before there was such a field
+            del document["nms"]
         document[_DIGEST] = _digest(document)
         return _text(document)
 
@@ -211,6 +216,7 @@ def _manifest(fields: Fields) -> Manifest:
         tool_versions=fields.texts_by_name("tool_versions"),
         licences=fields.texts("licences"),
         self_test=fields.optional("self_test", lambda name: _self_test(fields.inner(name))),
+        nms=fields.fraction("nms") if "nms" in fields.values else None,
     )
     try:
         skeleton_named(manifest.skeleton)

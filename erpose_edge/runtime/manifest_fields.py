@@ -72,8 +72,10 @@ class Fields:
         """Return the error that says what is wrong with a field."""
         shown = repr(got)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        place = f"{self._prefix}{name}"
+        place = place if place.isprintable() else repr(place)[1:-1]  # a name may hold a line end
         return IntegrityError(
-            f"{self._where}: {self._prefix}{name}: expected {expected}, got {shown}; "
+            f"{self._where}: {place}: expected {expected}, got {shown}; "
             "fetch or export the artifact again"
         )
 

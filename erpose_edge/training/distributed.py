@@ -38,12 +38,27 @@ class Processes:
             value /= self.count
         return value
 
+    def normaliser(self, totals: Tensor) -> Tensor:
+        """Return what this process divides its sums by, given its part of the ``totals``.
+
+        The mean over processes of what it gets is then the loss of the global batch: sums over
+        totals, where a total of the global batch counts as at least 1.
+        """
+        return self.mean(totals).clamp(min=1 / self.count)
+
     def mean_of(self, values: dict[str, float]) -> dict[str, float]:
         """Return the mean of every value over all processes, which hold the same names."""
         if self.count == 1:
             return values
         means = self.mean(torch.tensor(list(values.values()), device=self.device))
         return dict(zip(values, means.tolist(), strict=True))
+
+    def gather(self, value: Any) -> list[Any]:  # noqa: ANN401 - whatever can be pickled
+        """Return the ``value`` of every process, by rank."""
+        values = [value] * self.count
+        if self.count > 1:
+            distributed.all_gather_object(values, value)
+        return values
 
     def barrier(self) -> None:
         """Wait for the others."""

@@ -115,6 +115,7 @@ def collate(samples: list[Sample]) -> Batch:
     keypoints = np.zeros((batch, most, points, 2), np.float32)
     flags = np.full((batch, most, points), UNLABELLED, np.int8)
     areas = np.ones((batch, most), np.float32)
+    boxes = np.zeros((batch, most, 4), np.float32)
     present = np.zeros((batch, most), bool)
     ignored = np.zeros((batch, most_ignored, 4), np.float32)
     for i, sample in enumerate(samples):
@@ -122,6 +123,7 @@ def collate(samples: list[Sample]) -> Batch:
         keypoints[i, : len(people)] = sample.keypoints[people]
         flags[i, : len(people)] = sample.flags[people]
         areas[i, : len(people)] = sample.areas[people]
+        boxes[i, : len(people)] = sample.boxes[people]
         present[i, : len(people)] = True
         unsure = np.flatnonzero(sample.ignored)
         ignored[i, : len(unsure)] = sample.boxes[unsure]
@@ -133,6 +135,7 @@ def collate(samples: list[Sample]) -> Batch:
             visible=torch.from_numpy((flags == VISIBLE).astype(np.float32)),
             visibility_known=torch.from_numpy(flags != UNLABELLED),
             areas=torch.from_numpy(areas),
+            boxes=torch.from_numpy(boxes),
             present=torch.from_numpy(present),
             ignored=torch.from_numpy(ignored),
         ),

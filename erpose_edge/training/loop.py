@@ -20,7 +20,8 @@ from erpose_edge.data.training_set import TrainingSet
 from erpose_edge.errors import RequestError
 from erpose_edge.training.distributed import Processes, share_batch_norm
 from erpose_edge.training.loader import Batch, LoadPlan, batches_per_epoch, load_batches
-from erpose_edge.training.objective import Objective
+from erpose_edge.training.objective import Features, Objective
+from erpose_edge.training.pretrained import FrozenBackbone
 from erpose_edge.training.schedule import AveragedWeights, learning_rate_factor, make_optimizer
 from erpose_edge.training.state import (
     STATE_FILE,
@@ -60,6 +61,7 @@ class Run:
         workers: Loader processes.
         fingerprint: Of the resolved config.
         teacher: Whom to imitate.
+        frozen: Runs the backbone ahead, where it does not learn.
         validate: Returns metrics (``ap`` among them) of the averaged state.
         before_epoch: Called with the epoch's number, from 0.
         on_step: Called after every step.
@@ -76,6 +78,7 @@ class Run:
     workers: int
     fingerprint: str
     teacher: Teacher | None = None
+    frozen: FrozenBackbone | None = None
     validate: Callable[[dict[str, Tensor]], dict[str, Any]] | None = None
     before_epoch: Callable[[int], None] = field(default=lambda _: None)
     on_step: Callable[[StepReport], None] = field(default=lambda _: None)
@@ -159,11 +162,13 @@ class _Stepper:
         """Run the batches of an epoch that are left, saving the state now and then."""
         run, config = self.run, self.run.config
         self.module.train()
+        if config.freeze_backbone:  # batch norm keeps its statistics
+            self.module.network.backbone.eval()  # type: ignore[union-attr]
         saved = started = time.perf_counter()
         images_done = 0
         left = islice(batches, self.batches - position.batch)
-        for batch, seen in _with_teacher(left, run.teacher):
-            losses = self._step(batch, seen, position.epoch + position.batch / self.batches)
+        for batch, ahead in _looking_ahead(left, run):
+            losses = self._step(batch, ahead, position.epoch + position.batch / self.batches)
             for name, value in losses.items():
                 position.sums[name] = position.sums.get(name, 0.0) + value
             position.batch += 1
@@ -184,7 +189,7 @@ class _Stepper:
                 saved = time.perf_counter()
         position.seconds += time.perf_counter() - started
 
-    def _step(self, batch: Batch, seen: Seen | None, epoch: float) -> dict[str, float]:
+    def _step(self, batch: Batch, ahead: _Ahead, epoch: float) -> dict[str, float]:
         run, config = self.run, self.run.config
         device = run.processes.device
         for group in self.optimizer.param_groups:
@@ -192,11 +197,12 @@ class _Stepper:
         images = batch.images.to(device).flip(-1).permute(0, 3, 1, 2).float().div_(255)
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, self.dtype, enabled=self.dtype is not torch.float32):
-            outputs = self.wrapped(images)
+            features = ahead.features and tuple(level.to(device) for level in ahead.features)
+            outputs = self.wrapped(images, features)
         with torch.autocast(device.type, enabled=False):
             loss, parts = run.objective(outputs, batch.people.to(device), epoch)
-            if seen is not None and outputs.believed is not None:
-                fine, heat, wide, deep = (tensor.to(device) for tensor in seen)
+            if ahead.seen is not None and outputs.believed is not None:
+                fine, heat, wide, deep = (tensor.to(device) for tensor in ahead.seen)
                 imitation = imitation_loss(outputs.believed, (fine, heat, wide, deep))
                 loss = loss + config.teacher.weight * imitation
                 parts["imitation"] = float(imitation.detach())
@@ -217,17 +223,30 @@ class _Stepper:
         return parts
 
 
-def _with_teacher(
-    batches: Iterator[Batch], teacher: Teacher | None
-) -> Iterator[tuple[Batch, Seen | None]]:
-    """Yield batches with what the teacher sees; it looks at the next one during this step."""
-    if teacher is None:
-        yield from ((batch, None) for batch in batches)
+@dataclass(frozen=True)
+class _Ahead:
+    """What others make of a batch while the step before it runs."""
+
+    seen: Seen | None
+    features: Features | None
+
+
+def _looking_ahead(batches: Iterator[Batch], run: Run) -> Iterator[tuple[Batch, _Ahead]]:
+    """Yield batches with what teacher and frozen backbone see in them, one step ahead."""
+    if run.teacher is None and run.frozen is None:
+        yield from ((batch, _Ahead(None, None)) for batch in batches)
         return
+
+    def look(images: Tensor) -> _Ahead:
+        return _Ahead(
+            seen=None if run.teacher is None else run.teacher(images),
+            features=None if run.frozen is None else run.frozen(images),
+        )
+
     with ThreadPoolExecutor(1) as thread:
-        pending: tuple[Batch, Future[Seen]] | None = None
+        pending: tuple[Batch, Future[_Ahead]] | None = None
         for batch in batches:
-            ahead = batch, thread.submit(teacher, batch.images)
+            ahead = batch, thread.submit(look, batch.images)
             if pending is not None:
                 yield pending[0], pending[1].result()
             pending = ahead

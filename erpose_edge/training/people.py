@@ -19,6 +19,7 @@ class People:
         visibility_known: True where ``visible`` is known (B, N, K); an unlabelled keypoint is
             not an absent one.
         areas: Square input pixels (B, N), positive.
+        boxes: x0, y0, x1, y1 in input pixels (B, N, 4); nothing but box-driven training reads them.
         present: True for people with a labelled keypoint (B, N); False is padding.
         ignored: Boxes x0, y0, x1, y1 in input pixels (B, M, 4) of crowds and unlabelled people:
             neither person nor background. Padding boxes are empty.
@@ -29,6 +30,7 @@ class People:
     visible: Tensor
     visibility_known: Tensor
     areas: Tensor
+    boxes: Tensor
     present: Tensor
     ignored: Tensor
 

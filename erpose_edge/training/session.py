@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from erpose_edge.config import RunConfig, TrainingConfig, dump_config
-from erpose_edge.data.sources import open_source
+from erpose_edge.data.sources import open_source, weights_of
 from erpose_edge.data.training_set import TrainingSet
 from erpose_edge.errors import RequestError
 from erpose_edge.metrics.image_labels import Rejected
@@ -22,8 +22,11 @@ from erpose_edge.network.torch_runner import torch_estimator
 from erpose_edge.skeleton import skeleton_named
 from erpose_edge.training.curves import draw_samples, plot_curves
 from erpose_edge.training.distributed import Processes
+from erpose_edge.training.loader import LoadPlan, load_batches
 from erpose_edge.training.loop import SAVE_EVERY_S, Run, StepReport, fit
 from erpose_edge.training.objective import Objective, TrainingNetwork
+from erpose_edge.training.pretrained import FrozenBackbone, start_backbone
+from erpose_edge.training.shared_cache import share_cache
 from erpose_edge.training.state import METRICS_FILE, STATE_FILE, read_metrics, read_state
 from erpose_edge.training.teacher import Teacher
 from erpose_edge.training.validation import Progress, measure_accuracy
@@ -31,6 +34,7 @@ from erpose_edge.training.validation import Progress, measure_accuracy
 WEIGHTS_FILE = "weights.safetensors"  # averaged weights of the last epoch
 BEST_FILE = "best.safetensors"  # those of the epoch with the highest validation AP
 CONFIG_FILE = "config.yaml"
+_MEASURED_IMAGES = 64  # that batch norm of a pre-trained backbone is measured on
 CURVES_FILE = "curves.png"
 SAMPLES_FILE = "samples.jpg"
 
@@ -64,8 +68,9 @@ def open_training_set(
         DataError: A source cannot be used at all.
     """
     skeleton = skeleton_named(config.skeleton)
-    sources = [(open_source(source, skeleton), source.weight) for source in config.data.train]
-    on_rejected([entry for source, _ in sources for entry in source.rejected])
+    opened = [open_source(source, skeleton) for source in config.data.train]
+    on_rejected([entry for source in opened for entry in source.rejected])
+    sources = [(s, weights_of(c, s)) for c, s in zip(config.data.train, opened, strict=True)]
     return TrainingSet(
         sources,
         config.data.augmentation,
@@ -103,19 +108,25 @@ def train(
     Raises:
         RequestError: ``folder`` holds another run and ``resume`` is False.
         DataError: Training data cannot be used.
-        WeightsError: ``training.init`` or the teacher is of another network.
+        WeightsError: ``training.init``, ``training.backbone`` or the teacher is of another network.
         IntegrityError: The state of the run is damaged, or of another config.
     """
     torch.manual_seed(config.seed)
     _check_folder(folder, config, resume=resume)
     training, skeleton = config.training, skeleton_named(config.skeleton)
     training_set = open_training_set(config, training, watch.on_rejected)
-    network = ERPose(config.network.scale, config.network.activation, len(skeleton))
-    if training.init is not None:
-        fill_network(network, load_weights(training.init))
+    share_cache(training_set, config.data.cache_mb, processes)
+    network = ERPose(config.network, len(skeleton))
+    _initialise(network, training, training_set)
+    bf16 = training.precision == "bf16"
     teacher = None
     if training.teacher.weights is not None:
-        teacher = Teacher(training.teacher.weights, bf16=training.precision == "bf16")
+        teacher = Teacher(training.teacher.weights, bf16=bf16)
+    frozen = None
+    if training.freeze_backbone:
+        network.backbone.requires_grad_(False).eval()
+    if training.freeze_backbone and processes.device.type == "cpu":
+        frozen = FrozenBackbone(network.backbone, bf16=bf16)
     if processes.first:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
@@ -124,7 +135,7 @@ def train(
     fit(
         Run(
             module=TrainingNetwork(network, imitates=teacher is not None),
-            objective=Objective(training, skeleton, training.input_size, processes.mean),
+            objective=Objective(training, skeleton, training.input_size, processes.normaliser),
             training_set=training_set,
             config=training,
             folder=folder,
@@ -132,6 +143,7 @@ def train(
             workers=config.data.workers,
             fingerprint=config.fingerprint(),
             teacher=teacher,
+            frozen=frozen,
             validate=results.validate if validate else None,
             on_step=watch.on_step,
             on_epoch=results.write,
@@ -139,6 +151,22 @@ def train(
         )
     )
     return read_metrics(folder)
+
+
+def _initialise(network: ERPose, training: TrainingConfig, training_set: TrainingSet) -> None:
+    """Fill the network with the weights that it starts from, if any."""
+    if training.init is not None:
+        fill_network(network, load_weights(training.init))
+    elif training.backbone is not None:
+        start_backbone(network, training.backbone, lambda: _some_images(training_set))
+
+
+def _some_images(training_set: TrainingSet) -> Tensor:
+    """Return training images (B, 3, H, W) as the network takes them: RGB in [0, 1]."""
+    batch = min(_MEASURED_IMAGES, training_set.samples_per_epoch)
+    plan = LoadPlan(0, 0, 1, batch, 0, 1, mosaic_epochs=1)
+    images = next(load_batches(training_set, plan, 0)).images
+    return images.flip(-1).permute(0, 3, 1, 2).float().div_(255)
 
 
 def _check_folder(folder: Path, config: RunConfig, *, resume: bool) -> None:
@@ -159,9 +187,7 @@ class _Results:
     def __init__(self, config: RunConfig, folder: Path, watch: Watch) -> None:
         self._config, self._folder, self._watch = config, folder, watch
         self._skeleton = skeleton_named(config.skeleton)
-        self._network = ERPose(
-            config.network.scale, config.network.activation, len(self._skeleton)
-        ).eval()
+        self._network = ERPose(config.network, len(self._skeleton)).eval()
 
     def validate(self, state: dict[str, Tensor]) -> dict[str, Any]:
         self._fill(state)
@@ -183,7 +209,10 @@ class _Results:
         plot_curves(rows, self._folder / CURVES_FILE)
         if "ap" in row:
             estimator = torch_estimator(
-                self._network, self._config.network.input_size, self._skeleton
+                self._network,
+                self._config.network.input_size,
+                self._skeleton,
+                nms=self._config.nms,
             )
             source = open_source(self._config.data.val, self._skeleton)
             draw_samples(estimator, source, self._folder / SAMPLES_FILE)

@@ -4,8 +4,7 @@ The teacher looks at the very images that the network is trained on (mosaics inc
 densely, where keypoints and people's centres are and which features it sees. That teaches a small
 network far more per image than the labels of a few thousand photographs do.
 
-Only features and heat maps are read, never weights. MoveNet MultiPose is Apache-2.0.
-Ref: https://tfhub.dev/google/movenet/multipose/lightning/1; imitating features: Romero et al.,
+Only features and heat maps are read here, never weights. Ref: imitating features: Romero et al.,
 "FitNets", 2014, https://arxiv.org/abs/1412.6550
 """
 
@@ -18,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from erpose_edge.errors import MissingExtraError, WeightsError
+from erpose_edge.errors import WeightsError
 from erpose_edge.network.plan import NetworkPlan
+from erpose_edge.training.movenet import read_movenet
 
 if TYPE_CHECKING:
-    from openvino import Model, Node
+    from openvino import CompiledModel, Model, Node
 
 _FINE, _HEAT, _CENTRE, _WIDE, _DEEP = 24, 17, 1, 144, 480  # channels of what is imitated
 _HEAT_WEIGHT = 20.0  # a cell of a keypoint weighs this much more than background
@@ -44,17 +44,10 @@ class Teacher:
     """
 
     def __init__(self, path: Path, *, bf16: bool) -> None:
-        try:
-            import openvino
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                "training.teacher: expected the openvino package, got none; "
-                "run `pip install 'erpose-edge[train,openvino]'`"
-            ) from error
         self._path = path
-        self._core = openvino.Core()
         self._hint = "bf16" if bf16 else "f32"
-        self._compiled: dict[tuple[int, ...], openvino.CompiledModel] = {}
+        self._model = read_movenet(path, "training.teacher.weights")
+        self._compiled: dict[tuple[int, ...], CompiledModel] = {}
 
     def __call__(self, images: Tensor) -> Seen:
         """Look at images.
@@ -66,9 +59,11 @@ class Teacher:
             Fine features (B, 24, H/4, W/4); heat maps in [0, 1] of 17 keypoints and of people's
             centres (B, 18, H/4, W/4); features (B, 144, H/16, W/16) and (B, 480, H/32, W/32).
         """
+        from openvino import compile_model
+
         shape = tuple(images.shape)
         if shape not in self._compiled:
-            self._compiled[shape] = self._core.compile_model(
+            self._compiled[shape] = compile_model(
                 self._cut(shape),
                 "CPU",
                 {
@@ -84,14 +79,7 @@ class Teacher:
         """Return the teacher up to its heads, for images of ``shape``."""
         import openvino
 
-        try:
-            model = self._core.read_model(self._path)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise WeightsError(
-                f"training.teacher.weights {self._path}: expected MoveNet MultiPose as .tflite, "
-                f"got a file that OpenVINO cannot read ({reason})"
-            ) from error
+        model = self._model.clone()
         nodes = model.get_ordered_ops()
 
         def last(kind: str, channels: int) -> Node:
@@ -125,8 +113,8 @@ class Imitation(nn.Module):
 
     def __init__(self, plan: NetworkPlan) -> None:
         super().__init__()
-        _, _, w8, w16, w32 = plan.widths
-        self.fine = nn.Conv2d(w8, 4 * (_FINE + _HEAT + _CENTRE), 1)
+        _, _, _, w16, w32 = plan.widths
+        self.fine = nn.Conv2d(plan.neck_widths[0], 4 * (_FINE + _HEAT + _CENTRE), 1)
         self.wide = nn.Conv2d(w16, _WIDE, 1)
         self.deep = nn.Conv2d(w32, _DEEP, 1)
         nn.init.constant_(self.fine.bias, -2.0)  # type: ignore[arg-type]

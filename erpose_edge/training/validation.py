@@ -53,6 +53,7 @@ def measure_accuracy(
         skeleton,
         max_poses=config.export.max_poses,
         score_threshold=SCORE_THRESHOLD,
+        nms=config.nms,
     )
     samples = SourceSamples(open_source(config.data.val, skeleton))
     return evaluate_estimator(estimator, samples, skeleton, progress)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from erpose_edge.cli.app import main
+from erpose_edge.config import NetworkConfig
 from erpose_edge.schemas import load_schema
 
 
@@ -56,7 +57,7 @@ def test_it_describes_the_network_of_a_weights_file(capsys, tmp_path):
 
     path = tmp_path / "weights.safetensors"
     config = json.loads(small_config("network.scale=s").model_dump_json())
-    state = ERPose("s", "relu", 17).state_dict()
+    state = ERPose(NetworkConfig(scale="s"), 17).state_dict()
     save_weights(path, Weights(state, "float", config, {"ap": 0.25}))
     document = json.loads(printed(capsys, "--weights", str(path), "--json"))
     assert (document["scale"], document["kind"], document["input_size"]) == ("s", "float", [64, 64])

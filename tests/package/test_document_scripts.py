@@ -123,6 +123,92 @@ def test_the_tables_of_the_method_are_those_of_the_code(script):
         assert f"| {distance} | {' | '.join(cells)} |" in text
 
 
+def test_the_contrast_table_tells_more_grid_points_apart_with_contrast(script):
+    pytest.importorskip("torch")
+    tables = script("method_tables")
+    rows = tables.contrasts(3)
+    assert {tuple(row[:2]) for row in rows} >= {("medium", error) for error in tables._ERRORS}
+    for row in rows:
+        assert len(row) == len(tables._HEADINGS)
+        best, first, sharp_first, plain, sharp = map(float, row[3:])
+        assert 0 < first <= sharp_first <= best <= 1
+        assert 1 <= plain <= sharp
+
+
 def test_no_document_names_a_machine():
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         assert not re.search(r"(?<![\w.])/(home|work|tmp|root|Users)/", path.read_text()), path
+
+
+@pytest.mark.slow
+def test_the_training_benchmark_measures_every_part_and_says_which_is_slower(script, tmp_path):
+    pytest.importorskip("torch")
+    benchmark = script("benchmark_training")
+    document = tmp_path / "document.md"
+    document.write_text("<!-- training-speed:begin -->\n<!-- training-speed:end -->\n")
+    small = ["--cfg", "tiny", "--set", "training.batch_size=2", "--steps", "1", "--repeats", "1"]
+    benchmark.main([*small, "--set", "data.workers=0", "--cpu-time", "--document", str(document)])
+    text = document.read_text()
+    for row in (
+        r"\| loader alone, images decoded \| - \| [\d.]+ \|",
+        r"\| loader alone, 8 of 8 images find room in the cache \| - \| [\d.]+ \|",
+        r"\| step alone \| fp32 \| [\d.]+ \|",
+        r"fp32: the (loader|step) is the slower one",
+        r"\| fp32 \| [\d.]+% \| (yes|no) \|",
+        r"\| 8 \| (\d+|not measured) \|",
+    ):
+        assert re.search(row, text), row
+
+
+def speeds(loader, step, **changes):
+    named = [("loader alone, images decoded", "", loader), ("loader alone, cached", "", loader)]
+    named.append(("step alone", "fp32", step))
+    return {
+        "cpu": {"model": "Some CPU", "cores": 2, "load": [0.0, 0.0, 0.0]},
+        "scale": "n", "batch_size": 16, "input_size": [320, 320], "mosaic": 0.5, "workers": 1,
+        "threads": 1, "cpu_time": False, "sources": ["coco/train.json"], "busy": False,
+        "speeds": [
+            {"what": what, "precision": precision, "images_per_s": rate, "spread": 0.01}
+            for what, precision, rate in named
+        ],
+        "objective_share": {"fp32": 0.12},
+        "assignment_memory_mb": {"1": 28.0, "8": None},
+        **changes,
+    }  # fmt: skip
+
+
+def test_the_training_benchmark_says_plainly_which_is_slower_and_what_is_too_much(script):
+    lines_of = script("benchmark_training").lines_of
+    text = "\n".join(lines_of(speeds(100, 20)))
+    assert "fp32: the step is the slower one (loader 5.0 times" in text
+    assert "| fp32 | 12.0% | yes |" in text
+    assert "| 8 | not measured |" in text
+    assert "other work" not in text
+    text = "\n".join(lines_of(speeds(10, 20, objective_share={"fp32": 0.16}, busy=True)))
+    assert "fp32: the loader is the slower one (loader 0.5 times" in text
+    assert "| fp32 | 16.0% | no |" in text
+    assert "The machine had other work" in text
+
+
+def test_the_timed_objective_teaches_what_the_objective_teaches(script):
+    torch = pytest.importorskip("torch")
+    benchmark = script("benchmark_training")
+    config = benchmark.load_config("tiny", ["data.workers=0"])
+    training_set = benchmark.open_training_set(config, config.training, lambda _: None)
+    plan = benchmark.LoadPlan(0, 0, 1, 2, 0, 1, 1)
+    batch = next(benchmark.load_batches(training_set, plan, 0))
+    images = batch.images.permute(0, 3, 1, 2).float() / 255
+    gradients = []
+    for kind in (benchmark.Objective, benchmark.TimedObjective):
+        torch.manual_seed(0)
+        skeleton = benchmark.skeleton_named("coco-17")
+        network = benchmark.ERPose(config.network, 17).train()
+        objective = kind(config.training, skeleton, (64, 64), benchmark._HERE.normaliser)
+        outputs = benchmark.TrainingNetwork(network, imitates=False)(images)
+        loss, _ = objective(outputs, batch.people, 0.5)
+        loss.backward()
+        gradients.append([p.grad for p in network.parameters() if p.grad is not None])
+    assert objective.seconds > 0
+    assert len(gradients[0]) == len(gradients[1]) > 0
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -1,6 +1,7 @@
 """Decoding exists twice, in the graph (torch) and on the host (numpy): one answer.
 
-The three contracts of one network give the same poses, whoever decodes.
+The three contracts of one network give the same poses, whoever decodes, with and without boxes and
+suppression.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from quantized_network import float_network
 from torch import nn
 
-from erpose_edge.network.plan import STRIDES
+from erpose_edge.network.plan import BOX_BINS, STRIDES
 from erpose_edge.network.pose_network import DeployNetwork, output_names, predictions
 from erpose_edge.runtime.decode import decode
+from erpose_edge.runtime.nms import CANDIDATES
 from erpose_edge.runtime.preprocess import preprocess
 
 SIZE = (64, 96)
@@ -28,7 +30,7 @@ PROBABILITY = 1e-6
 class Levels(nn.Module):
     """Stands in for a network: gives the same levels for every image."""
 
-    def __init__(self, seed, spread):
+    def __init__(self, seed, spread, *, boxes=False):
         super().__init__()
         draw = torch.Generator().manual_seed(seed)
         self.levels = tuple(
@@ -36,19 +38,21 @@ class Levels(nn.Module):
                 spread * torch.randn(1, channels, SIZE[0] // s, SIZE[1] // s, generator=draw)
                 for s in STRIDES
             ]
-            for channels in (1, 2 * K, K)
+            for channels in (1, 2 * K, K, *[4 * BOX_BINS] * boxes)
         )
 
     def forward(self, _):
         return self.levels
 
 
-def poses_by(network, contract, image, threshold):
+def poses_by(network, contract, image, threshold, *, boxes=False, nms=None):
     images, letterbox = preprocess(image, SIZE)
+    answers = MAX_POSES if nms is None else CANDIDATES
     with torch.inference_mode():
-        outputs = DeployNetwork(network, contract, SIZE, MAX_POSES)(torch.from_numpy(images))
-    arrays = {n: t.numpy() for n, t in zip(output_names(contract), outputs, strict=True)}
-    return decode(arrays, contract, letterbox, STRIDES, threshold, MAX_POSES)
+        outputs = DeployNetwork(network, contract, SIZE, answers)(torch.from_numpy(images))
+    names = output_names(contract, boxes=boxes)
+    arrays = {n: t.numpy() for n, t in zip(names, outputs, strict=True)}
+    return decode(arrays, contract, letterbox, STRIDES, threshold, MAX_POSES, nms)
 
 
 def assert_same(ours, theirs):
@@ -71,6 +75,21 @@ def test_three_contracts_one_answer(seed, spread, source, threshold):
     )
     assert_same(raw, decoded)
     assert_same(compact, decoded)
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+@pytest.mark.parametrize("nms", [0.05, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(3))  # not more: two boxes may lie right at the threshold
+def test_three_contracts_suppress_the_same_answers(seed, nms, boxes):
+    network, image = Levels(seed, 2.0, boxes=boxes), np.zeros((77, 131, 3), np.uint8)
+    raw, decoded, compact = (
+        poses_by(network, contract, image, 0.3, boxes=boxes, nms=nms)
+        for contract in ("raw", "decoded", "compact")
+    )
+    assert_same(raw, decoded)
+    assert_same(compact, decoded)
+    unsuppressed = poses_by(network, "decoded", image, 0.3, boxes=boxes)
+    assert np.array_equal(decoded.scores, unsuppressed.scores) == (nms == 1.0)
 
 
 @pytest.mark.parametrize("contract", ["raw", "decoded", "compact"])

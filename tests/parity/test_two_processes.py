@@ -12,6 +12,7 @@ import training_process
 from small_people import small_config
 from torch import nn
 
+from erpose_edge.config import NetworkConfig
 from erpose_edge.network.checkpoint import Weights, save_weights
 from erpose_edge.network.pose_network import ERPose
 from erpose_edge.training.session import METRICS_FILE
@@ -33,7 +34,7 @@ def smooth_network():
     turns that into tenths of its gradient, with one process as with two.
     """
     torch.manual_seed(0)
-    network = ERPose("n", "relu", 17)
+    network = ERPose(NetworkConfig(scale="n"), 17)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):

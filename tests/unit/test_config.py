@@ -169,7 +169,7 @@ def test_a_tag_that_would_build_an_object_is_refused(write):
 
 
 def test_a_missing_file_lists_the_bundled_configs():
-    names = "l, m, n, n-photographs, s, tiny, x"
+    names = ", ".join(list_resources("configs"))
     expected = f"config: expected a file, or a bundled name ({names}), got 'q.yaml'"
     assert refused("q.yaml").startswith(expected)
 
@@ -260,3 +260,21 @@ def test_a_run_goes_on_with_another_number_of_workers_but_with_nothing_else_chan
     config = load_config("tiny")
     assert load_config("tiny", ["data.workers=7"]).fingerprint() == config.fingerprint()
     assert load_config("tiny", ["seed=1"]).fingerprint() != config.fingerprint()
+
+
+def test_a_network_without_a_one_to_one_branch_is_deployed_with_nms():
+    assert load_config("n").nms is None
+    assert load_config("n", ["network.one_to_one=false"]).nms == 0.65
+    assert load_config("n", ["network.one_to_one=false", "export.nms=0.5"]).nms == 0.5
+
+
+@pytest.mark.parametrize("value", ["0", "1.1", "null"])
+def test_suppression_needs_a_fraction(value):
+    assert "export.nms: expected" in refused("n", f"export.nms={value}")
+
+
+def test_the_baseline_undone_switch_by_switch_is_the_network_itself():
+    back = ["network.boxes=false", "network.one_to_one=true", "training.assignment.metric=oks",
+            "training.loss.smooth=0.3"]  # fmt: skip
+    assert load_config("n-yolo-pose", back) == load_config("n")
+    assert load_config("n-yolo-pose", back[1:]) != load_config("n")

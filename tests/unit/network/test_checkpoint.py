@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from erpose_edge.config import NetworkConfig
 from erpose_edge.errors import IntegrityError, RequestError, WeightsError
 from erpose_edge.network.checkpoint import (
     FORMAT,
@@ -33,12 +34,13 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return ERPose("n", "relu", 17).eval()
+    return ERPose(NetworkConfig(scale="n"), 17).eval()
 
 
 def weights_of(network, **changes):
     config = json.loads(json.dumps(CONFIG))
-    config["network"]["scale"] = network.plan.scale
+    config["network"]["scale"] = network.config.scale
+    config["network"]["activation"] = network.config.activation
     values = {"kind": "float", "config": config, "details": {"ap": 0.5}} | changes
     return Weights(network.state_dict(), **values)
 
@@ -71,7 +73,7 @@ def test_what_is_written_comes_back(network, path):
     assert weights.kind == "float"
     assert weights.config == CONFIG
     assert weights.details == {"ap": 0.5}
-    assert (weights.scale, weights.activation) == ("n", "relu")
+    assert weights.network == NetworkConfig(scale="n", input_size=(64, 96))
     assert (weights.skeleton, weights.input_size) == ("coco-17", (64, 96))
     assert len(weights.sha256) == 64
     images = torch.rand(1, 3, 64, 64)
@@ -159,13 +161,15 @@ def test_a_file_without_a_hash_is_still_read(path):
 
 
 def test_weights_of_another_scale_name_both_scales(network):
-    weights = weights_of(ERPose("s", "relu", 17))
-    with pytest.raises(WeightsError, match=r"network.scale: expected n, got s; pass --cfg s.yaml"):
+    weights = weights_of(ERPose(NetworkConfig(scale="s"), 17))
+    with pytest.raises(
+        WeightsError, match=r"scale: expected n, got s; set network.scale=s"
+    ):
         fill_network(network, weights)
 
 
 def test_weights_of_another_skeleton_name_the_tensor(network):
-    weights = weights_of(ERPose("n", "relu", 14))
+    weights = weights_of(ERPose(NetworkConfig(scale="n"), 14))
     with pytest.raises(WeightsError, match=r"head.*: expected \(34,\), got \(28,\)"):
         fill_network(network, weights)
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from erpose_edge.config import NetworkConfig
 from erpose_edge.network.blocks import ConvBlock
-from erpose_edge.network.decode import grid_points, offsets_to_pixels
-from erpose_edge.network.plan import STRIDES
+from erpose_edge.network.decode import bins_to_boxes, grid_points, offsets_to_pixels
+from erpose_edge.network.plan import BOX_BINS, STRIDES
 from erpose_edge.network.pose_network import (
     DeployNetwork,
     ERPose,
@@ -26,7 +27,7 @@ POINTS = sum((SIZE[0] // s) * (SIZE[1] // s) for s in STRIDES)
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return ERPose("n", "relu", 17).eval()
+    return ERPose(NetworkConfig(scale="n"), 17).eval()
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,68 @@ def test_outputs_stand_in_the_order_of_their_names(network, images, contract):
 
 @pytest.mark.parametrize("activation", ["relu", "relu6", "silu", "hardswish"])
 def test_the_activation_is_the_one_asked_for(activation):
-    names = {type(m.activation).__name__.lower() for m in ERPose("n", activation, 14).modules()
-             if isinstance(m, ConvBlock)}  # fmt: skip
+    network = ERPose(NetworkConfig(scale="n", activation=activation), 14)
+    blocks = [m for m in network.modules() if isinstance(m, ConvBlock)]
+    names = {type(block.activation).__name__.lower() for block in blocks}
     assert names == {activation}
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    return ERPose(NetworkConfig(scale="n", boxes=True, one_to_one=False), 17).eval()
+
+
+def test_a_dense_network_has_the_deployed_names_and_no_others(network):
+    dense = ERPose(NetworkConfig(scale="n", one_to_one=False), 17)
+    deployed = {n: t.shape for n, t in network.state_dict().items() if ".dense_" not in n}
+    assert {n: t.shape for n, t in dense.state_dict().items()} == deployed
+
+
+def test_the_dense_branch_alone_is_what_is_trained_and_what_is_deployed(baseline, images):
+    outputs = TrainingNetwork(baseline, imitates=False).eval()(images)
+    assert outputs.one_to_one is None
+    for ours, theirs in zip(outputs.dense, baseline(images), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_the_deployed_scores_of_a_dense_network_teach_the_features(baseline, images):
+    outputs = TrainingNetwork(baseline, imitates=False)(images)
+    sum(s.sum() for s in outputs.dense[0]).backward()
+    assert all(p.grad is not None for p in baseline.backbone.parameters())
+    baseline.zero_grad(set_to_none=True)
+
+
+def test_boxes_come_with_both_branches(images):
+    network = ERPose(NetworkConfig(scale="n", boxes=True), 17).eval()
+    for levels in network.head.forward_both(network.features(images)):
+        found = predictions(levels, SIZE)
+        assert found.boxes.shape == (2, POINTS, 4)
+        assert found.bins.shape == (2, POINTS, 4, BOX_BINS)
+
+
+def test_a_side_lies_at_the_mean_of_its_distribution():
+    points, strides = grid_points(SIZE)
+    bins = torch.full((1, POINTS, 4, BOX_BINS), -50.0)
+    for side, distance in enumerate((3, 0, 7, 15)):
+        bins[:, :, side, distance] = 0
+    bins[:, :, 0, 4] = 0  # between 3 and 4
+    boxes = bins_to_boxes(bins, points, strides)[0]
+    sides = torch.tensor([-3.5, 0, 7, 15]) * strides[:, None]
+    torch.testing.assert_close(boxes, torch.cat([points, points], -1) + sides)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_boxes_stand_behind_the_other_outputs(baseline, images, contract):
+    deployed = DeployNetwork(baseline, contract, SIZE, 5)
+    assert deployed.output_names == runtime_output_names(contract, STRIDES, boxes=True)
+    with torch.inference_mode():
+        outputs = dict(zip(deployed.output_names, deployed(images), strict=True))
+        every = predictions(baseline(images), SIZE)
+    if contract == "raw":
+        assert outputs["boxes_16"].shape == (2, 4 * BOX_BINS, SIZE[0] // 16, SIZE[1] // 16)
+        return
+    order = every.scores.topk(5, 1).indices
+    order = order if contract == "compact" else torch.arange(POINTS).expand(2, -1)
+    expected = every.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    torch.testing.assert_close(outputs["boxes"], expected, atol=1e-3, rtol=1e-5)

@@ -85,6 +85,67 @@ def test_the_best_come_first_and_equals_keep_the_order_of_the_grid(scores, thres
     assert poses.keypoints[:, 0, 0].round().astype(int).tolist() == expected
 
 
+def _three(boxes: list | None) -> dict[str, np.ndarray]:
+    """Three answers, best first: the second a double of the first, the third a stranger."""
+    corners = np.array([[0, 0, 20, 40], [1, 0, 20, 40], [30, 0, 50, 40]], np.float32)
+    outputs = {
+        "scores": np.array([[0.9, 0.8, 0.7]], np.float32),
+        # K keypoints whose rectangle is the corners
+        "keypoints": np.stack([corners[:, :2], corners[:, 2:], corners[:, :2]], axis=1)[None],
+        "visibility": np.ones((1, 3, K), np.float32),
+    }
+    return outputs if boxes is None else {**outputs, "boxes": np.array([boxes], np.float32)}
+
+
+APART = [[0, 0, 9, 9], [10, 0, 19, 9], [20, 0, 29, 9]]
+DOUBLE = [[0, 0, 9, 9], [10, 0, 19, 9], [0, 0, 9, 9]]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "nms", "most", "scores"),
+    [
+        (None, None, 30, [0.9, 0.8, 0.7]),
+        (None, 0.65, 30, [0.9, 0.7]),  # by the rectangles around keypoints
+        (None, 1.0, 30, [0.9, 0.8, 0.7]),
+        (APART, 0.65, 30, [0.9, 0.8, 0.7]),  # by the network's boxes where there are any
+        (DOUBLE, 0.65, 30, [0.9, 0.8]),
+        (None, 0.65, 2, [0.9, 0.7]),  # suppressed first, counted then
+        (None, 1.0, 2, [0.9, 0.8]),
+    ],
+)
+def test_a_worse_answer_for_the_same_person_goes(boxes, nms, most, scores):
+    poses = decode(_three(boxes), "decoded", SAME, STRIDES, 0.3, most, nms)
+    assert np.allclose(poses.scores, scores)
+
+
+def test_an_answer_below_the_threshold_suppresses_nobody():
+    outputs = _three(None)
+    outputs["scores"][:] = [[0.2, 0.8, 0.7]]
+    poses = decode(outputs, "decoded", SAME, STRIDES, 0.3, 30, 0.65)
+    assert np.allclose(poses.scores, [0.8, 0.7])
+
+
+def test_boxes_of_the_raw_contract_are_suppressed_as_the_definition_says():
+    raw = _raw()
+    rng = np.random.default_rng(1)
+    for s in STRIDES:
+        shape = (1, 4 * 16, *raw[f"scores_{s}"].shape[2:])
+        raw[f"boxes_{s}"] = rng.normal(scale=3, size=shape).astype(np.float32)
+    boxes = []
+    for s in STRIDES:
+        for i, j in np.ndindex(raw[f"boxes_{s}"].shape[2:]):
+            shares = np.exp(raw[f"boxes_{s}"][0, :, i, j].astype(np.float64).reshape(4, 16))
+            sides = s * (shares * np.arange(16)).sum(axis=1) / shares.sum(axis=1)
+            x, y = (j + 0.5) * s, (i + 0.5) * s
+            boxes.append([x - sides[0], y - sides[1], x + sides[2], y + sides[3]])
+    dense = {**_dense(raw), "boxes": np.array([boxes], np.float32)}
+    from_raw = decode(raw, "raw", SAME, STRIDES, 0.2, 1000, 0.5)
+    from_dense = decode(dense, "decoded", SAME, STRIDES, 0.2, 1000, 0.5)
+    everybody = decode(dense, "decoded", SAME, STRIDES, 0.2, 1000)
+    assert 10 < len(from_raw) < len(everybody)
+    assert np.allclose(from_raw.scores, from_dense.scores, atol=1e-6)
+
+
 def test_nobody_is_an_empty_array_that_keeps_its_shape():
     raw = {name: values - 50 for name, values in _raw().items()}
     for outputs, contract in ((raw, "raw"), (_dense(raw), "decoded")):
@@ -120,6 +181,11 @@ def test_types_are_float32():
     assert {poses.scores.dtype, poses.keypoints.dtype, poses.visibility.dtype} == {
         np.dtype(np.float32)
     }
+
+
+def test_boxes_stand_last():
+    assert output_names("decoded", STRIDES, boxes=True)[-2:] == ("visibility", "boxes")
+    assert output_names("raw", (8, 16), boxes=True)[3::4] == ("boxes_8", "boxes_16")
 
 
 def test_output_names_follow_the_graph():

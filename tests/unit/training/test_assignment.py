@@ -1,4 +1,7 @@
-"""Keypoint-driven assignment against the same rule written out slowly, and its promises."""
+"""The promises of the keypoint-driven assignment.
+
+Against the same rule written out slowly: ``tests/parity/test_assignment_reference.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,90 +12,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_people import INPUT_SIZE, POINTS, SIGMAS, STRIDES, guesses, people_at
+from small_people import INPUT_SIZE, POINTS, SIGMAS, STRIDES, K, guesses, people_at
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from erpose_edge.config import NetworkConfig
 from erpose_edge.metrics.image_labels import ImageLabels
 from erpose_edge.metrics.oks import oks
+from erpose_edge.network.decode import grid_points
 from erpose_edge.network.pose_network import ERPose, Predictions, predictions
-from erpose_edge.training.assignment import Assignment, AssignmentRule, assign, log_oks
+from erpose_edge.training.assignment import (
+    Assignment,
+    AssignmentRule,
+    alignment,
+    assign,
+    claim,
+)
+from erpose_edge.training.log_oks import log_oks, oks_weights, rows_of
 
 RULE = AssignmentRule(topk=4)
 TWO_IMAGES = [[(20.7, 21.9), (44.9, 38.6), (30.3, 36.4)], [(41.1, 25.3)]]  # no two as near
-CLOSE = 2e-4
-
-
-def slow_oks(pose, target, labelled, area, widen=1.0):
-    """OKS of one pose with one person, as COCO defines it, with sigmas ``widen`` times as wide."""
-    total = 0.0
-    for k in range(len(SIGMAS)):
-        if labelled[k]:
-            squared = sum(float(pose[k][i] - target[k][i]) ** 2 for i in (0, 1))
-            total += math.exp(-squared / (2 * area * (2 * widen * float(SIGMAS[k])) ** 2))
-    return total / max(1, int(labelled.sum()))
-
-
-def slow_prior(target, labelled, area, point, stride):
-    centre = target[labelled].mean(0)
-    size = math.sqrt(area)
-    distance = math.dist(centre.tolist(), point.tolist())
-    level = math.log2(size / (stride * 12 / math.sqrt(2)))
-    return -((distance / (0.3 * size)) ** 2) / 2 - level**2
-
-
-def slow_assign(guess, people, rule):
-    """Return (person, score, weight, counted) of every grid point, by plain loops."""
-    answers = []
-    for b in range(len(guess.scores)):
-        labels = range(int(people.present[b].sum()))
-        quality, metric = {}, {}
-        for n in labels:
-            target, labelled = people.keypoints[b, n], people.labelled[b, n]
-            area = float(people.areas[b, n])
-            for g in range(len(POINTS)):
-                pose = guess.keypoints[b, g]
-                score = torch.sigmoid(guess.scores[b, g]).item()
-                quality[n, g] = slow_oks(pose, target, labelled, area)
-                soft = slow_oks(pose, target, labelled, area, 1 + 2 * rule.prior)
-                prior = slow_prior(target, labelled, area, POINTS[g], float(STRIDES[g]))
-                learnt = rule.alpha * math.log(score) + rule.beta * math.log(soft)
-                metric[n, g] = (1 - rule.prior) * learnt + rule.prior * rule.beta * prior
-        wanted = {
-            n: sorted(range(len(POINTS)), key=lambda g, n=n: -metric[n, g])[: rule.topk]
-            for n in labels
-        }
-        held = {n: [] for n in labels}
-        for g in range(len(POINTS)):
-            rivals = [n for n in labels if g in wanted[n]]
-            if rivals:
-                held[max(rivals, key=lambda n: quality[n, g])].append(g)
-        rows = [[-1, 0.0, 0.0] for _ in POINTS]
-        for n, points in held.items():
-            best = max((metric[n, g] for g in points), default=0.0)
-            top = max((quality[n, g] for g in points), default=0.0)
-            for g in points:
-                share = math.exp(metric[n, g] - best)
-                rows[g] = [n, share * max(top, rule.prior), share]
-        answers.append(rows)
-    return answers
-
-
-def assert_as_written_out(guess, people, rule):
-    result = assign(guess, people, POINTS, STRIDES, SIGMAS, rule)
-    for b, rows in enumerate(slow_assign(guess, people, rule)):
-        for g, (person, score, weight) in enumerate(rows):
-            assert bool(result.positive[b, g]) == (person >= 0)
-            assert int(result.person[b, g]) == max(person, 0)
-            assert float(result.score[b, g]) == pytest.approx(score, abs=CLOSE)
-            assert float(result.weight[b, g]) == pytest.approx(weight, abs=CLOSE)
-
-
-@pytest.mark.parametrize("prior", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("topk", [1, 4])
-@pytest.mark.parametrize("seed", range(3))
-def test_it_is_the_rule_written_out(prior, topk, seed):
-    people = people_at(TWO_IMAGES, seed=seed)
-    people.labelled[0, 1, 5:] = False
-    assert_as_written_out(guesses(people, seed=seed), people, AssignmentRule(topk, 0.5, 2.0, prior))
 
 
 def test_log_oks_is_the_metrics_oks():
@@ -107,7 +45,8 @@ def test_log_oks_is_the_metrics_oks():
         annotation_ids=people.areas[0].long().numpy(),
     )  # fmt: skip
     expected = oks(guess.keypoints[0].numpy(), labels, SIGMAS.double().numpy())
-    found = log_oks(guess, people, SIGMAS)[0].exp().T
+    rows = rows_of(people)
+    found = log_oks(guess.keypoints, rows, oks_weights(rows.areas, SIGMAS)).exp().T
     torch.testing.assert_close(found.double(), torch.from_numpy(expected), atol=1e-5, rtol=1e-4)
 
 
@@ -143,6 +82,60 @@ def test_a_person_in_front_of_a_crowd_still_counts():
     assert result.positive.sum() == RULE.topk
 
 
+@pytest.mark.parametrize("noise", [0.3, 30.0, 1e4])
+def test_log_oks_is_exact_in_float32_near_and_far(noise):
+    people = people_at(TWO_IMAGES)
+    people.labelled[0, 1, :6] = False
+    guess = guesses(people, noise=noise)
+    rows = rows_of(people)
+    found = log_oks(guess.keypoints, rows, oks_weights(rows.areas, SIGMAS)).double()
+    poses, places = guess.keypoints[rows.image].double(), people.keypoints[rows.image, rows.person]
+    squared = (poses - places[:, None].double()).square().sum(-1)  # (P, G, K)
+    exponents = -squared / (2 * rows.areas[:, None, None] * (2 * SIGMAS.double()).square())
+    exponents = exponents.masked_fill(~rows.labelled.T[:, None], -torch.inf)
+    expected = exponents.logsumexp(-1) - rows.labelled.sum(0)[:, None].double().log()
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-6)
+
+
+class Watched(TorchDispatchMode):
+    """Counts operations, and notes the largest tensor that one gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.largest = 0, 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
+        result = operation(*arguments, **(keywords or {}))
+        self.operations += 1
+        for tensor in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return result
+
+
+def test_a_hundred_people_at_8400_grid_points_take_little_memory():
+    points, strides = grid_points((640, 640))
+    people = people_at([[(x, y) for x in range(20, 620, 60) for y in range(20, 620, 60)]])
+    poses = torch.zeros(1, len(points), K, 2) + points[:, None]
+    guess = Predictions(torch.zeros(1, len(points)), poses, torch.zeros(1, len(points), K))
+    with Watched() as watched:
+        result = assign(guess, people, points, strides, SIGMAS, AssignmentRule(10, prior=0.5))
+    assert result.positive.any()
+    pairs = 100 * len(points)
+    assert watched.largest <= pairs  # and not the 17 times as many of all keypoints at once
+
+
+def test_more_people_and_images_take_no_more_operations():
+    found = set()
+    for count, images in ((2, 1), (40, 1), (10, 4)):
+        people = people_at([[(32.0 + i, 30.0) for i in range(count)]] * images)
+        guess = guesses(people)
+        with Watched() as watched:
+            assign(guess, people, POINTS, STRIDES, SIGMAS, RULE)
+        found.add(watched.operations)
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("prior", [0.0, 1.0])
 def test_a_grid_point_that_two_people_want_goes_to_the_pose_it_meets_best(prior):
     people = people_at([[(28, 28), (29, 29)]])  # the prior alone would choose the first
@@ -153,13 +146,90 @@ def test_a_grid_point_that_two_people_want_goes_to_the_pose_it_meets_best(prior)
     guess = Predictions(scores, keypoints, torch.zeros(1, len(POINTS), 17))
     rule = AssignmentRule(topk=1, prior=prior)
     result = assign(guess, people, POINTS, STRIDES, SIGMAS, rule)
-    assert result.positive.nonzero().tolist() == [[0, 27]]
+    assert result.positive[0, 27]
     assert result.person[0, 27] == 1
+    assert result.positive.sum() == 2  # the other person gets its second choice
+
+
+def test_who_loses_all_its_grid_points_gets_its_next_best():
+    people = people_at([[(30, 30), (30, 30), (30, 30)]])
+    metric = torch.full((1, 3, len(POINTS)), -9.0)
+    metric[0, :, [5, 6, 7]] = torch.tensor([3.0, 2.0, 1.0])  # all three want 5, then 6, then 7
+    quality = torch.tensor([-3.0, -1.0, -2.0])[None, :, None].expand_as(metric)
+    result = claim(metric, quality, people, POINTS, AssignmentRule(1))
+    assert result.positive[0].nonzero().flatten().tolist() == [5, 6, 7]
+    assert result.person[0, [5, 6, 7]].tolist() == [1, 2, 0]
+    assert result.weight[0, [5, 6, 7]].tolist() == [1, 1, 1]
+
+
+def test_a_metric_however_low_is_no_ban():
+    people = people_at([[(30, 30)], [(30, 30)]], size=1.0)
+    guess = guesses(people)
+    guess.keypoints.add_(1e5)
+    rows = rows_of(people)
+    lowest = alignment(guess, rows, SIGMAS, RULE)
+    assert lowest.max() < -1e10
+    result = assign(guess, people, POINTS, STRIDES, SIGMAS, RULE)
+    assert result.positive.sum(1).tolist() == [RULE.topk, RULE.topk]
+    assert torch.isfinite(result.weight).all()
+
+
+@pytest.mark.parametrize("prior", [0.0, 0.5])
+def test_a_pose_that_is_not_a_number_shows_in_the_targets(prior):
+    people = people_at([[(30, 30)]])
+    guess = guesses(people)
+    guess.keypoints[0, 40] = torch.nan
+    rule = AssignmentRule(4, prior=prior)
+    result = assign(guess, people, POINTS, STRIDES, SIGMAS, rule)
+    assert not torch.isfinite(result.score).all()
+
+
+def spread_of(size, error, contrast):
+    """How far a person's best grid point is above its tenth, poses wrong by about ``error`` px."""
+    people = people_at([[(32, 32)]], size=size)
+    guess = guesses(people, noise=error)
+    guess.scores.zero_()
+    rule = AssignmentRule(10, contrast=contrast)
+    metric = alignment(guess, rows_of(people), SIGMAS, rule)[0].sort(descending=True).values
+    return float((metric[0] - metric[9]).exp())
+
+
+def test_a_large_persons_grid_points_are_told_apart():
+    # A dozen pixels are much to a small person and little to a large one.
+    assert spread_of(30, 12.0, 1.0) > 15
+    assert spread_of(300, 12.0, 1.0) < 1.15
+    assert spread_of(300, 12.0, 2.0) == pytest.approx(2, rel=1e-3)
+    assert spread_of(300, 12.0, 3.0) == pytest.approx(3, rel=1e-3)
+
+
+def test_contrast_leaves_alone_what_is_told_apart_already():
+    assert spread_of(30, 12.0, 2.0) == spread_of(30, 12.0, 1.0)
+
+
+def test_contrast_does_not_rank_rounding_errors():
+    people = people_at([[(32, 32)]])
+    guess = guesses(people, noise=1e-3)
+    metric = alignment(guess, rows_of(people), SIGMAS, AssignmentRule(10, contrast=4.0))
+    score = torch.nn.functional.logsigmoid(guess.scores) * 0.5
+    torch.testing.assert_close(metric, score, atol=1e-3, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(size=st.floats(20, 400), error=st.floats(0.5, 30), contrast=st.floats(1, 6))
+def test_contrast_keeps_the_order_of_poses(size, error, contrast):
+    people = people_at([[(32, 32)]], size=size)
+    guess = guesses(people, noise=error)
+    guess.scores.zero_()
+    plain, sharp = (
+        alignment(guess, rows_of(people), SIGMAS, AssignmentRule(10, contrast=c))[0]
+        for c in (1.0, contrast)
+    )
+    assert torch.equal(plain.argsort(stable=True), sharp.argsort(stable=True))
 
 
 def test_an_untrained_network_gives_each_person_a_grid_point_near_it():
     torch.manual_seed(0)
-    network = ERPose("n", "relu", 17).eval()
+    network = ERPose(NetworkConfig(scale="n"), 17).eval()
     with torch.no_grad():
         guess = predictions(network(torch.rand(1, 3, *INPUT_SIZE)), INPUT_SIZE)
     centres = [(12, 14), (50, 44)]
@@ -179,7 +249,8 @@ def test_without_the_prior_far_poses_are_still_ranked_by_distance():
     guess = Predictions(
         torch.zeros(1, len(POINTS)), keypoints, torch.zeros(1, len(POINTS), 17)
     )  # OKS in float32 is 0 everywhere
-    assert (log_oks(guess, people, SIGMAS).exp() == 0).all()
+    rows = rows_of(people)
+    assert (log_oks(guess.keypoints, rows, oks_weights(rows.areas, SIGMAS)).exp() == 0).all()
     result = assign(guess, people, POINTS, STRIDES, SIGMAS, RULE)
     expected = list(range(len(POINTS) - RULE.topk, len(POINTS)))
     assert result.positive[0].nonzero().flatten().tolist() == expected

@@ -36,6 +36,20 @@ def test_a_mean_carries_no_gradient_and_changes_nothing(alone):
     assert not mean.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "expected"), [(0.2, 0.3, 0.5), (0.0, 0.0, 0.5), (0.7, 0.7, 0.7), (6, 2, 4)]
+)
+def test_totals_of_the_global_batch_count_as_at_least_one(monkeypatch, mine, theirs, expected):
+    # With it the mean of two processes' losses is the sum of their sums over max(1, total).
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda value: value.add_(theirs))
+    divisor = Processes(0, 2, torch.device("cpu")).normaliser(torch.tensor([float(mine)]))
+    assert divisor.tolist() == pytest.approx([expected])
+
+
+def test_totals_of_one_process_count_as_at_least_one(alone):
+    assert alone.normaliser(torch.tensor([0.0, 0.4, 3.0])).tolist() == [1, 1, 3]
+
+
 def test_only_the_first_process_writes():
     assert not Processes(1, 2, torch.device("cpu")).first
 

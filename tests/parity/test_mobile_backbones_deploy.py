@@ -1,0 +1,73 @@
+"""Backbones of inverted residuals quantize and run on an engine as the CSP backbone does."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from quantized_network import float_network, quantized_network, smooth_images
+
+from erpose_edge.network.pose_network import DeployNetwork, output_names
+from erpose_edge.quantization.fake_quantize import quantized_convolutions, set_mode
+from erpose_edge.quantization.prepare import prepare
+from erpose_edge.quantization.recipe import load_policy
+
+SIZE = (128, 128)  # enough grid points for a mean
+NETWORKS = pytest.mark.parametrize("backbone", ["mobile", "efficientnet-lite0"])
+# Largest mean difference of an output, in units of the one that quantization itself makes.
+DEEP_NOISE = 1.5
+
+
+@functools.cache
+def network_of(backbone):
+    return float_network(backbone=backbone)
+
+
+def outputs(network, images):
+    with torch.no_grad():
+        found = DeployNetwork(network, "raw", SIZE)(images)
+    return {n: t.numpy() for n, t in zip(output_names("raw"), found, strict=True)}
+
+
+@NETWORKS
+def test_unquantized_it_is_the_network_and_only_the_policys_part_stays_float(backbone):
+    network, images = network_of(backbone), smooth_images(1, 7, SIZE)
+    prepared = prepare(network, load_policy("default"))
+    set_mode(prepared, "float")
+    expected, found = outputs(network, images), outputs(prepared, images)
+    for name, values in expected.items():
+        assert abs(found[name] - values).max() < 2e-3 * max(1, abs(values).max())
+    inside = {n for n, m in network.backbone.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    int8 = {n for n in quantized_convolutions(prepared) if n.startswith("backbone.")}
+    assert int8 == {f"backbone.{name}" for name in inside} - {"backbone.stem.conv"}
+
+
+@pytest.mark.slow
+@NETWORKS
+def test_openvino_runs_all_of_it_in_int8_and_finds_the_same(backbone):
+    ov = pytest.importorskip("openvino")
+    from erpose_edge.exporters import openvino
+    from erpose_edge.exporters.dialect import spelled_for
+    from erpose_edge.exporters.onnx import export_onnx
+    from erpose_edge.exporters.read_back import require_int8
+
+    float_net = network_of(backbone)
+    network, images = quantized_network(float_net), smooth_images(1, 60, SIZE)
+    model = export_onnx(network, "raw", SIZE, 10)
+    spelled = spelled_for("openvino", model, load_policy("default").dialects["openvino"])
+    files = openvino.convert(spelled, half=False)
+    int8 = list(quantized_convolutions(network))
+    require_int8("openvino", openvino.convolution_precisions(files), int8)
+    core = ov.Core()
+    compiled = core.compile_model(
+        core.read_model(files[openvino.MODEL_XML], files[openvino.MODEL_BIN]),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32"},
+    )
+    found = compiled(images.numpy())
+    exact, expected = outputs(float_net, images), outputs(network, images)
+    for port in compiled.outputs:
+        (name,) = port.get_names() & expected.keys()
+        noise = abs(expected[name] - exact[name]).mean()
+        assert abs(found[port] - expected[name]).mean() < DEEP_NOISE * noise
