@@ -40,7 +40,9 @@ _OPERATIONS = {"QLinearConv": "int8", "FusedConv": "float, with activation", "Co
 def main() -> None:
     """Export, load each spelling, and write the block."""
     parser = argparse.ArgumentParser(description="Count int8 convolutions in ONNX Runtime.")
-    parser.add_argument("weights", nargs="?", default="erpose-n-qat", help="quantized weights")
+    parser.add_argument(
+        "weights", nargs="?", default="erpose-n-mobile-qat", help="quantized weights"
+    )
     weights = load_weights(find_resource("weights", parser.parse_args().weights))
     policy = policy_of(weights)
     network = deployed_network(weights, quantized=True)

@@ -20,7 +20,7 @@ from erpose_edge.errors import ErposeError, MissingExtraError
 
 COMMANDS = {
     "info": "Show parameters, GFLOPs and stages of the deployed network.",
-    "data": "Check a label file, or write generated people as a data set.",
+    "data": "Check label files, or write generated or crowded scenes.",
     "train": "Train a network in floating point.",
     "qat": "Fine-tune a network with fake-quantization for int8.",
     "export": "Write a network for an engine as an artifact.",

@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 @command.callback()
 def data() -> None:
-    """Check a label file, or write generated people or composited crowds as a data set."""
+    """Check label files, or write generated or crowded scenes."""
 
 
 @command.command()

@@ -12,8 +12,8 @@ from erpose_edge.runtime.estimator import PoseEstimator
 if TYPE_CHECKING:
     from erpose_edge.network.checkpoint import Weights
 
-FLOAT_WEIGHTS = "erpose-n"
-QAT_WEIGHTS = "erpose-n-qat"
+FLOAT_WEIGHTS = "erpose-n-mobile"
+QAT_WEIGHTS = "erpose-n-mobile-qat"
 
 
 def bundled_weights(precision: str) -> Path:
