@@ -96,15 +96,13 @@ STUDIES = {
             Row("er-pose", "3x3, width 64 (default)", ()),
             Row("narrow", "3x3, width 48", ("network.pose_width=48",)),
             Row("depthwise", "depthwise, width 128", (_LIGHT, "network.pose_width=128")),
-            Row("depthwise-wide", "depthwise, width 192", (_LIGHT, "network.pose_width=192")),
         ),
     ),
     "start": Study(
         "starts",
         (
-            Row("movenet", "MoveNet's backbone, not trained (default)", ()),
+            Row("er-pose", "MoveNet's backbone, not trained (default)", ()),
             Row("imagenet", "EfficientNet-Lite0 from ImageNet, not trained", _IMAGENET),
-            Row("imagenet-trained", "the same, trained", (*_IMAGENET, _TRAINED)),
             Row("random", "CSP backbone from nothing, trained", _RANDOM_CSP),
         ),
     ),

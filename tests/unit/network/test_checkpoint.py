@@ -162,9 +162,7 @@ def test_a_file_without_a_hash_is_still_read(path):
 
 def test_weights_of_another_scale_name_both_scales(network):
     weights = weights_of(ERPose(NetworkConfig(scale="s"), 17))
-    with pytest.raises(
-        WeightsError, match=r"scale: expected n, got s; set network.scale=s"
-    ):
+    with pytest.raises(WeightsError, match=r"scale: expected n, got s; set network.scale=s"):
         fill_network(network, weights)
 
 
