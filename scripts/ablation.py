@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
         row["latency"] = latency
     document = {"scale": _scale(config, study, seeds), "rows": rows}
     (options.out / f"{study.block}.json").write_text(json.dumps(document, indent=2) + "\n")
-    lines = _lines(document, len(seeds))
+    lines = _lines(document)
     sys.stdout.write("\n".join(lines) + "\n")
     if options.write:
         replace_block(_DOCUMENT, study.block, lines)
@@ -320,7 +320,7 @@ def _scale(config: RunConfig, study: Study, seeds: list[int]) -> Measured:
     }
 
 
-def _lines(document: Measured, seeds: int) -> list[str]:
+def _lines(document: Measured) -> list[str]:
     scale, rows = document["scale"], document["rows"]
     headings = ["row", "AP", "over the first row", "AP50", "AP crowded", "over the first row"]
     headings += ["M parameters", "GFLOPs at 640", "ms end to end", "of it decoding", "NMS"]
@@ -355,10 +355,11 @@ def _lines(document: Measured, seeds: int) -> list[str]:
         f"{first['crowded']['images']} crowded scenes with {first['crowded']['people']}; in "
         f"brackets 95 % intervals of a bootstrap over images ({_DRAWS} draws), paired where it is "
         "a difference to the first row.",
-        f"AP of each of the {seeds} seeds: {by_seed}.",
         f"Latency: {first['latency']['engine']}, fp32, 1 thread, {first['latency']['cpu']}, all "
         "rows in turns.",
     ]
+    if by_seed:
+        lines.append(f"AP of each seed: {by_seed}.")
     if any(row["latency"]["unstable"] for row in rows):
         lines.append("The machine was busy: only the ratios of the latencies mean something.")
     return lines
