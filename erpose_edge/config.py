@@ -196,6 +196,8 @@ class AssignmentConfig(StrictModel):
         beta: Exponent of the quality.
         prior_epochs: Epochs in which the distance to the person decides, as OKS is still noise;
             ``box`` has its boxes for that and no prior.
+        contrast: OKS puts a person's best grid point at least this many times above its tenth:
+            beta is raised for people where it does not; 1 raises nothing.
     """
 
     metric: Literal["oks", "box"] = "oks"

@@ -31,7 +31,7 @@ from erpose_edge.network.pose_network import Predictions, predictions
 from erpose_edge.network.summary import summarize
 from erpose_edge.skeleton import COCO_17
 from erpose_edge.training.assignment import AssignmentRule, alignment
-from erpose_edge.training.loader import collate
+from erpose_edge.training.loader import collate, rgb_input
 from erpose_edge.training.log_oks import Rows, log_oks, oks_weights, rows_of
 from erpose_edge.training.losses import smooth_oks_loss
 
@@ -118,8 +118,7 @@ def _looked_at(scenes: int) -> Iterator[tuple[Predictions, Rows]]:
         sample = clip_people(sample_of(image, labels, complete=True), (0, 0, width, height))
         batch = collate([sample])
         with torch.no_grad():
-            pixels = batch.images.flip(-1).permute(0, 3, 1, 2).float() / 255
-            _, dense = network.head.forward_both(network.features(pixels))
+            _, dense = network.head.forward_both(network.features(rgb_input(batch.images)))
         people = rows_of(batch.people)
         if len(people.image):
             yield predictions(dense, _SCENE_SIZE), people

@@ -243,8 +243,9 @@ def fill_network(network: ERPose, weights: Weights) -> None:
     where = f"weights {weights.path or ''}".strip()
     if weights.kind != "float":
         raise WeightsError(f"{where}: kind: expected float, got {weights.kind}; pass float weights")
+    ours, theirs = network.config, weights.network
     for key in _IDENTITY:
-        expected, got = getattr(network.config, key), getattr(weights.network, key)
+        expected, got = getattr(ours, key), getattr(theirs, key)
         if expected != got:
             raise WeightsError(
                 f"{where}: network.{key}: expected {expected}, got {got}; "

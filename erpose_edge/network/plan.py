@@ -88,7 +88,6 @@ class NetworkPlan:
     Attributes:
         scale: One of n, s, m, l, x.
         keypoints: K.
-        backbone: ``csp``, ``mobile`` or ``efficientnet-lite0``.
         widths: Channels of the backbone at strides 2, 4, 8, 16, 32.
         depths: Bottlenecks of the blocks of a CSP backbone at strides 4, 8, 16, 32.
         mobile_stages: Of a backbone of inverted residuals, else empty; the first one belongs to
@@ -104,7 +103,6 @@ class NetworkPlan:
 
     scale: str
     keypoints: int
-    backbone: str
     widths: tuple[int, int, int, int, int]
     depths: tuple[int, int, int, int]
     mobile_stages: tuple[MobileStage, ...]
@@ -132,7 +130,6 @@ def plan_network(network: NetworkConfig, keypoints: int) -> NetworkPlan:
     return NetworkPlan(
         scale=network.scale,
         keypoints=keypoints,
-        backbone=network.backbone,
         widths=widths,  # type: ignore[arg-type]
         depths=depths,  # type: ignore[arg-type]
         mobile_stages=stages,

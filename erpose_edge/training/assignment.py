@@ -217,7 +217,7 @@ def _settle(
         positive=positive,
         score=spread(score),
         weight=spread(share),
-        counted=positive | ~_inside_any(points, people.ignored),
+        counted=positive | ~inside(points, people.ignored).any(1),
     )
 
 
@@ -238,8 +238,7 @@ def _held(asked: Tensor, quality: Tensor, cell: Tensor, cells: int) -> Tensor:
     return winning & (row == first[cell])
 
 
-def _inside_any(points: Tensor, boxes: Tensor) -> Tensor:
-    """Return (B, G): True where a grid point (G, 2) lies in one of the boxes (B, M, 4)."""
-    after = (points[None, :, None] >= boxes[:, None, :, :2]).all(-1)
-    before = (points[None, :, None] < boxes[:, None, :, 2:]).all(-1)
-    return (after & before).any(-1)
+def inside(points: Tensor, boxes: Tensor) -> Tensor:
+    """Return (B, N, G): True where a grid point (G, 2) lies in a box x0, y0, x1, y1 (B, N, 4)."""
+    after = (points >= boxes[:, :, None, :2]).all(-1)
+    return after & (points < boxes[:, :, None, 2:]).all(-1)

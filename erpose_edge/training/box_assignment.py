@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from erpose_edge.network.pose_network import Predictions
-from erpose_edge.training.assignment import FORBIDDEN, Assignment, AssignmentRule, claim
+from erpose_edge.training.assignment import FORBIDDEN, Assignment, AssignmentRule, claim, inside
 from erpose_edge.training.box_losses import intersection_over_union
 from erpose_edge.training.people import People
 
@@ -47,14 +47,8 @@ def assign_by_boxes(
         overlap = intersection_over_union(ours, theirs)
     quality = overlap.clamp(_SMALLEST_IOU, 1).log()
     metric = rule.alpha * functional.logsigmoid(predictions.scores)[:, None] + rule.beta * quality
-    metric.masked_fill_(~_inside(points, people.boxes), FORBIDDEN)
+    metric.masked_fill_(~inside(points, people.boxes), FORBIDDEN)
     return claim(metric, quality, people, points, replace(rule, prior=0.0))
-
-
-def _inside(points: Tensor, boxes: Tensor) -> Tensor:
-    """Return (B, N, G): True where a grid point (G, 2) lies in a box (B, N, 4)."""
-    after = (points >= boxes[:, :, None, :2]).all(-1)
-    return after & (points < boxes[:, :, None, 2:]).all(-1)
 
 
 def _overlap_of_keypoints(keypoints: Tensor, people: People) -> Tensor:

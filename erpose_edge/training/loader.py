@@ -26,6 +26,11 @@ class Batch:
     people: People
 
 
+def rgb_input(images: Tensor) -> Tensor:
+    """Turn BGR uint8 images (B, H, W, 3) into the network's input: RGB (B, 3, H, W) in [0, 1]."""
+    return images.flip(-1).permute(0, 3, 1, 2).float().div_(255)
+
+
 class _Samples(Dataset[Sample]):
     def __init__(self, training_set: TrainingSet) -> None:
         self._set = training_set

@@ -19,7 +19,13 @@ from erpose_edge.config import TrainingConfig
 from erpose_edge.data.training_set import TrainingSet
 from erpose_edge.errors import RequestError
 from erpose_edge.training.distributed import Processes, share_batch_norm
-from erpose_edge.training.loader import Batch, LoadPlan, batches_per_epoch, load_batches
+from erpose_edge.training.loader import (
+    Batch,
+    LoadPlan,
+    batches_per_epoch,
+    load_batches,
+    rgb_input,
+)
 from erpose_edge.training.objective import Features, Objective
 from erpose_edge.training.pretrained import FrozenBackbone
 from erpose_edge.training.schedule import AveragedWeights, learning_rate_factor, make_optimizer
@@ -194,8 +200,7 @@ class _Stepper:
         device = run.processes.device
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * learning_rate_factor(config, epoch)
-        images = batch.images.to(device).flip(-1).permute(0, 3, 1, 2).float().div_(255)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = rgb_input(batch.images.to(device)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, self.dtype, enabled=self.dtype is not torch.float32):
             features = ahead.features and tuple(level.to(device) for level in ahead.features)
             outputs = self.wrapped(images, features)

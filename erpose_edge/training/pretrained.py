@@ -21,10 +21,12 @@ from erpose_edge.network.blocks import ConvBlock
 from erpose_edge.network.mobile import MobileBackbone
 from erpose_edge.network.pose_network import ERPose
 from erpose_edge.training.efficientnet import start_from_efficientnet
+from erpose_edge.training.loader import rgb_input
 from erpose_edge.training.movenet import read_movenet
+from erpose_edge.training.on_openvino import compile_model
 
 if TYPE_CHECKING:
-    from openvino import Node
+    from openvino import CompiledModel, Node
 
 _Folded = tuple[Tensor, Tensor]  # weights (out, in, k, k) of a convolution, and its bias
 _STARTS = {".tflite": "mobile", ".pth": "efficientnet-lite0"}  # file: backbone that it fills
@@ -167,27 +169,20 @@ class FrozenBackbone:
 
     def __init__(self, backbone: nn.Module, *, bf16: bool) -> None:
         self._backbone = backbone
-        self._hint = "bf16" if bf16 else "f32"
-        self._compiled: dict[tuple[int, ...], Callable[..., dict[int, np.ndarray]]] = {}
+        self._bf16 = bf16
+        self._compiled: dict[tuple[int, ...], CompiledModel] = {}
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the features at strides 8, 16, 32 of BGR uint8 images (B, H, W, 3)."""
         import openvino
 
-        rgb = images.flip(-1).permute(0, 3, 1, 2).float().div_(255)
+        rgb = rgb_input(images)
         shape = tuple(rgb.shape)
         if shape not in self._compiled:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch about itself
                 model = openvino.convert_model(torch.export.export(self._backbone, (rgb,)))
-            self._compiled[shape] = openvino.compile_model(
-                model,
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": self._hint,
-                    "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                },
-            )
+            self._compiled[shape] = compile_model(model, bf16=self._bf16)
         found = self._compiled[shape](rgb.contiguous().numpy())
         stride_8, stride_16, stride_32 = (
             torch.from_numpy(found[i]).contiguous(memory_format=torch.channels_last)

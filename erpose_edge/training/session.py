@@ -22,7 +22,7 @@ from erpose_edge.network.torch_runner import torch_estimator
 from erpose_edge.skeleton import skeleton_named
 from erpose_edge.training.curves import draw_samples, plot_curves
 from erpose_edge.training.distributed import Processes
-from erpose_edge.training.loader import LoadPlan, load_batches
+from erpose_edge.training.loader import LoadPlan, load_batches, rgb_input
 from erpose_edge.training.loop import SAVE_EVERY_S, Run, StepReport, fit
 from erpose_edge.training.objective import Objective, TrainingNetwork
 from erpose_edge.training.pretrained import FrozenBackbone, start_backbone
@@ -165,8 +165,7 @@ def _some_images(training_set: TrainingSet) -> Tensor:
     """Return training images (B, 3, H, W) as the network takes them: RGB in [0, 1]."""
     batch = min(_MEASURED_IMAGES, training_set.samples_per_epoch)
     plan = LoadPlan(0, 0, 1, batch, 0, 1, mosaic_epochs=1)
-    images = next(load_batches(training_set, plan, 0)).images
-    return images.flip(-1).permute(0, 3, 1, 2).float().div_(255)
+    return rgb_input(next(load_batches(training_set, plan, 0)).images)
 
 
 def _check_folder(folder: Path, config: RunConfig, *, resume: bool) -> None:

@@ -20,6 +20,7 @@ from torch.nn import functional
 from erpose_edge.errors import WeightsError
 from erpose_edge.network.plan import NetworkPlan
 from erpose_edge.training.movenet import read_movenet
+from erpose_edge.training.on_openvino import compile_model
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Model, Node
@@ -45,7 +46,7 @@ class Teacher:
 
     def __init__(self, path: Path, *, bf16: bool) -> None:
         self._path = path
-        self._hint = "bf16" if bf16 else "f32"
+        self._bf16 = bf16
         self._model = read_movenet(path, "training.teacher.weights")
         self._compiled: dict[tuple[int, ...], CompiledModel] = {}
 
@@ -59,18 +60,9 @@ class Teacher:
             Fine features (B, 24, H/4, W/4); heat maps in [0, 1] of 17 keypoints and of people's
             centres (B, 18, H/4, W/4); features (B, 144, H/16, W/16) and (B, 480, H/32, W/32).
         """
-        from openvino import compile_model
-
         shape = tuple(images.shape)
         if shape not in self._compiled:
-            self._compiled[shape] = compile_model(
-                self._cut(shape),
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": self._hint,
-                    "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                },
-            )
+            self._compiled[shape] = compile_model(self._cut(shape), bf16=self._bf16)
         found = self._compiled[shape](images.flip(-1).contiguous().numpy())
         fine, heat, centre, wide, deep = (torch.from_numpy(found[i].copy()) for i in range(5))
         return fine.relu(), torch.cat([heat, centre], 1), wide, deep
