@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from erpose_edge.data.pasting import FACE, HEAD, keypoints_of, only, silhouette
 from erpose_edge.data.sample import VISIBLE, Sample, shrink
+from erpose_edge.metrics.crowd_index import others_inside
 from erpose_edge.metrics.image_labels import ImageLabels
 from erpose_edge.skeleton import Skeleton
 
@@ -77,23 +78,13 @@ def candidates(images: Sequence[ImageLabels], skeleton: Skeleton) -> list[Candid
     """
     found = []
     for index, labels in enumerate(images):
-        inside = _others_inside(labels)
+        inside = others_inside(labels.keypoints, labels.boxes)
         for person in np.flatnonzero(~labels.ignore):
             body = _upright(labels.keypoints[person], skeleton)
             if body is not None:
                 free = bool(inside[person] <= _OTHERS_INSIDE)
                 found.append(Candidate(index, int(person), *body, free))
     return found
-
-
-def _others_inside(labels: ImageLabels) -> NDArray[np.int64]:
-    """Return how many labelled keypoints of other people lie in each box, (N,)."""
-    points, known = labels.keypoints[..., :2], labels.keypoints[..., 2] > 0
-    low = labels.boxes[:, None, None, :2]
-    high = low + labels.boxes[:, None, None, 2:]
-    inside = (((points >= low) & (points <= high)).all(-1) & known).sum(-1)  # (box, person)
-    others: NDArray[np.int64] = inside.sum(1) - inside.diagonal()
-    return others
 
 
 def _upright(

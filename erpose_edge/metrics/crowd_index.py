@@ -50,15 +50,28 @@ def crowding(keypoints: NDArray[np.floating], boxes: NDArray[np.floating]) -> fl
     Returns:
         0 where fewer than two people are labelled.
     """
-    labelled = keypoints[:, :, 2] > 0  # (N, K)
-    own = labelled.sum(axis=1)
+    own = (keypoints[:, :, 2] > 0).sum(axis=1)
     people = own > 0
     if np.count_nonzero(people) < 2:
         return 0.0
+    others = others_inside(keypoints, boxes)
+    return min(1.0, float((others[people] / own[people]).mean()))
+
+
+def others_inside(
+    keypoints: NDArray[np.floating], boxes: NDArray[np.floating]
+) -> NDArray[np.int64]:
+    """Return how many labelled keypoints of other people lie in each box, (N,).
+
+    Args:
+        keypoints: (N, K, 3), as in `crowding`.
+        boxes: (N, 4), x, y, width, height; keypoints on the edge are inside.
+    """
+    labelled = keypoints[:, :, 2] > 0  # (N, K)
     # float64 in the labels' own frame: a box and a keypoint on its edge round alike.
     corners = boxes.astype(np.float64)[:, None, None]  # (N, 1, 1, 4)
     offsets = keypoints.astype(np.float64)[None, :, :, :2] - corners[..., :2]  # box, person, K
     inside = ((offsets >= 0) & (offsets <= corners[..., 2:])).all(axis=3) & labelled
     counts = inside.sum(axis=2)
-    others = counts.sum(axis=1) - np.diagonal(counts)
-    return min(1.0, float((others[people] / own[people]).mean()))
+    others: NDArray[np.int64] = counts.sum(axis=1) - np.diagonal(counts)
+    return others
