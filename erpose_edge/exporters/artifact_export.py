@@ -5,25 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import fx
 
 from erpose_edge import __version__
 from erpose_edge.data.generated.scene import render_scene
 from erpose_edge.errors import RequestError, TargetError
 from erpose_edge.exporters import onnxruntime, openvino
-from erpose_edge.exporters.dialect import spelled_for
-from erpose_edge.exporters.onnx import INPUT_NAME, export_onnx, serialize
-from erpose_edge.exporters.read_back import require_int8
+from erpose_edge.exporters.engine_export import Engine, EngineExport
+from erpose_edge.exporters.onnx import INPUT_NAME
 from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME, runtime_archive
 from erpose_edge.network.checkpoint import Weights
 from erpose_edge.network.plan import STRIDES
 from erpose_edge.network.pose_network import DeployNetwork
 from erpose_edge.quantization.checkpoint import activation_scales, deployed_network, policy_of
-from erpose_edge.quantization.fake_quantize import quantized_convolutions
 from erpose_edge.quantization.recipe import fingerprint
 from erpose_edge.runtime.artifact import Artifact, write_artifact
 from erpose_edge.runtime.decode import CONTRACTS, decode
@@ -37,15 +33,10 @@ from erpose_edge.runtime.manifest import (
 from erpose_edge.runtime.nms import CANDIDATES
 from erpose_edge.runtime.preprocess import PADDING, preprocess
 
-if TYPE_CHECKING:
-    import onnx
-
-# What each engine's artifacts can hold.
-PRECISIONS: dict[str, tuple[str, ...]] = {
-    "openvino": ("fp32", "fp16", "int8"),
-    "onnxruntime": ("fp32", "int8"),
+ENGINES: dict[str, Engine] = {
+    "openvino": openvino,
+    "onnxruntime": onnxruntime,
 }
-MODEL_ONNX = "model.onnx"
 LICENCES = ("Apache-2.0",)
 
 _TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino")
@@ -92,29 +83,30 @@ def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> A
         WeightsError: ``int8`` was asked of float weights.
         MissingExtraError: A package of the ``export`` or the engine's extra is missing.
     """
-    _check(request)
+    engine = _engine(request)
     quantized = request.precision == "int8"
-    size = request.input_size or weights.input_size
-    network = deployed_network(weights, quantized=quantized)
-    model = export_onnx(network, request.contract, size, _answers(weights, request))
-    if quantized:
-        dialects = policy_of(weights).dialects.items()
-        dialect = next((d for engine, d in dialects if engine == request.engine), None)
-        model = spelled_for(request.engine, model, dialect)
-    files = {**_files(model, request, network), ARCHIVE_NAME: runtime_archive()}
-    manifest = _manifest(weights, request, network, model, size)
-    return write_artifact(folder, manifest, files)
+    export = EngineExport(
+        network=deployed_network(weights, quantized=quantized),
+        precision=request.precision,
+        contract=request.contract,
+        input_size=request.input_size or weights.input_size,
+        answers=_answers(weights, request),
+        policy=policy_of(weights) if quantized else None,
+    )
+    files = {**engine.model_files(export), ARCHIVE_NAME: runtime_archive()}
+    return write_artifact(folder, _manifest(weights, request, export, engine.LAYOUT), files)
 
 
-def _check(request: ExportRequest) -> None:
+def _engine(request: ExportRequest) -> Engine:
     where = f"export for {request.target}"
-    if request.engine not in PRECISIONS:
+    if request.engine not in ENGINES:
         raise TargetError(
-            f"{where}: engine: expected {' or '.join(PRECISIONS)}, got {request.engine}; "
+            f"{where}: engine: expected {' or '.join(ENGINES)}, got {request.engine}; "
             "choose another target"
         )
+    engine = ENGINES[request.engine]
     for field, got, known in (
-        ("precision", request.precision, PRECISIONS[request.engine]),
+        ("precision", request.precision, engine.PRECISIONS),
         ("contract", request.contract, CONTRACTS),
     ):
         if got not in known:
@@ -122,38 +114,24 @@ def _check(request: ExportRequest) -> None:
                 f"{where}: {field}: expected {' or '.join(known)}, got {got!r}; "
                 f"choose one that {request.engine} has"
             )
-
-
-def _files(
-    model: onnx.ModelProto, request: ExportRequest, network: fx.GraphModule
-) -> dict[str, bytes]:
-    int8 = list(quantized_convolutions(network)) if request.precision == "int8" else []
-    if request.engine == "openvino":
-        files = openvino.convert(model, half=request.precision == "fp16")
-        if int8:
-            require_int8(request.engine, openvino.convolution_precisions(files), int8)
-        return files
-    if int8:
-        require_int8(request.engine, onnxruntime.convolution_precisions(model), int8)
-    return {MODEL_ONNX: serialize(model)}
+    return engine
 
 
 def _manifest(
-    weights: Weights,
-    request: ExportRequest,
-    network: fx.GraphModule,
-    model: onnx.ModelProto,
-    size: tuple[int, int],
+    weights: Weights, request: ExportRequest, export: EngineExport, layout: str
 ) -> Manifest:
-    quantized = request.precision == "int8"
-    details = weights.details
+    deployed = DeployNetwork(
+        export.network, export.contract, export.input_size, export.answers
+    ).eval()
+    details, policy, size = weights.details, export.policy, export.input_size
+    shape = (1, 3, *size) if layout == "NCHW" else (1, *size, 3)
     return Manifest(
         target=request.target,
         engine=request.engine,
         precision=request.precision,
         contract=request.contract,
-        input=InputSpec(INPUT_NAME, (1, 3, *size)),
-        outputs=_outputs(model),
+        input=InputSpec(INPUT_NAME, shape, layout),
+        outputs=_outputs(deployed, size),
         skeleton=weights.skeleton,
         strides=STRIDES,
         max_poses=request.max_poses,
@@ -162,7 +140,7 @@ def _manifest(
         network=NetworkFacts(
             weights.network.scale,
             weights.network.activation,
-            sum(p.numel() for p in network.parameters()),
+            sum(p.numel() for p in export.network.parameters()),
         ),
         weights_sha256=weights.sha256,
         preprocessing={
@@ -171,13 +149,13 @@ def _manifest(
             "letterbox": "aspect ratio kept, centred",
             "padding": PADDING,
         },
-        scales=activation_scales(network) if quantized else {},
+        scales=activation_scales(export.network) if policy else {},
         files={},
-        calibration_sha256=details.get("calibration_sha256") if quantized else None,
-        policy_sha256=fingerprint(policy_of(weights)) if quantized else None,
+        calibration_sha256=details.get("calibration_sha256") if policy else None,
+        policy_sha256=fingerprint(policy) if policy else None,
         tool_versions=tool_versions(),
         licences=LICENCES,
-        self_test=_self_test(network, weights, request, size),
+        self_test=_self_test(deployed, size, request.max_poses, weights.nms),
     )
 
 
@@ -186,27 +164,26 @@ def _answers(weights: Weights, request: ExportRequest) -> int:
     return request.max_poses if weights.nms is None else CANDIDATES
 
 
-def _outputs(model: onnx.ModelProto) -> tuple[OutputSpec, ...]:
+def _outputs(deployed: DeployNetwork, size: tuple[int, int]) -> tuple[OutputSpec, ...]:
+    with torch.inference_mode():
+        tensors = deployed(torch.zeros(1, 3, *size))
     specs = []
-    for output in model.graph.output:
-        shape = tuple(d.dim_value for d in output.type.tensor_type.shape.dim)
-        kind, _, stride = output.name.partition("_")
+    for name, tensor in zip(deployed.output_names, tensors, strict=True):
+        kind, _, stride = name.partition("_")
         if kind == "keypoints":
             unit, limits = ("2 strides" if stride else "input px"), None
         elif kind == "boxes":
             unit, limits = ("logit" if stride else "input px"), None
         else:
             unit, limits = ("logit", None) if stride else ("probability", (0.0, 1.0))
-        specs.append(OutputSpec(output.name, shape, "float32", unit, limits))
+        specs.append(OutputSpec(name, tuple(tensor.shape), "float32", unit, limits))
     return tuple(specs)
 
 
 def _self_test(
-    network: fx.GraphModule, weights: Weights, request: ExportRequest, size: tuple[int, int]
+    deployed: DeployNetwork, size: tuple[int, int], max_poses: int, nms: float | None
 ) -> SelfTest:
     """Return the poses that the network finds in generated pictures, computed by torch."""
-    answers = _answers(weights, request)
-    deployed = DeployNetwork(network, request.contract, size, answers).eval()
     found = []
     for seed in _SELF_TEST_SEEDS:
         images, letterbox = preprocess(render_scene(seed, _SELF_TEST_SIZE)[0], size)
@@ -214,7 +191,7 @@ def _self_test(
             arrays = [tensor.numpy() for tensor in deployed(torch.from_numpy(images))]
         outputs: dict[str, np.ndarray] = dict(zip(deployed.output_names, arrays, strict=True))
         poses = decode(
-            outputs, request.contract, letterbox, STRIDES, 0.0, request.max_poses, weights.nms
+            outputs, deployed.contract, letterbox, STRIDES, 0.0, max_poses, nms
         ).to_json()
         # The best pose is always there: the test of weak weights would be empty otherwise.
         found.append(poses[:1] + [p for p in poses[1:] if p["score"] >= _SELF_TEST_SCORE])

@@ -1,4 +1,4 @@
-"""The proof that ONNX Runtime runs in int8 what should run in int8.
+"""ONNX for ONNX Runtime, and the proof that it runs in int8 what should.
 
 ONNX Runtime decides when it loads a graph, and falls back to float in silence. So the graph is
 loaded on this machine, and the one that ONNX Runtime has made of it read back.
@@ -14,13 +14,34 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from erpose_edge.errors import ExportError, MissingExtraError
+from erpose_edge.exporters.dialect import spelled_for
 from erpose_edge.exporters.onnx import serialize
+from erpose_edge.exporters.read_back import require_int8
 
 if TYPE_CHECKING:
     import onnx
 
+    from erpose_edge.exporters.engine_export import EngineExport
+
+PRECISIONS = ("fp32", "int8")
+LAYOUT = "NCHW"
+MODEL_ONNX = "model.onnx"
+
 _QLINEAR_ZERO_POINT, _QLINEAR_WEIGHT = 2, 3  # inputs of a QLinearConv
 _ERRORS_ONLY = 3
+
+
+def model_files(export: EngineExport) -> dict[str, bytes]:
+    """Return the ONNX file by name.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        ExportError: ONNX Runtime does not take the graph, or runs in float what should be int8.
+    """
+    graph = spelled_for("onnxruntime", export.graph, export.dialect("onnxruntime"))
+    if export.int8:
+        require_int8("onnxruntime", convolution_precisions(graph), export.int8)
+    return {MODEL_ONNX: serialize(graph)}
 
 
 def convolution_precisions(model: onnx.ModelProto) -> dict[str, str]:

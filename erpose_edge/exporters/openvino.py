@@ -1,4 +1,4 @@
-"""OpenVINO IR from an ONNX graph, and the proof that what should run in int8 does.
+"""OpenVINO IR from the ONNX graph, and the proof that what should run in int8 does.
 
 OpenVINO decides by itself in which precision it runs a layer and falls back to float in silence.
 So the model is compiled on this machine and its execution graph read back.
@@ -14,17 +14,37 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from erpose_edge.errors import ExportError, MissingExtraError
+from erpose_edge.exporters.dialect import spelled_for
 from erpose_edge.exporters.onnx import serialize
+from erpose_edge.exporters.read_back import require_int8
 
 if TYPE_CHECKING:
     import onnx
     import openvino
 
+    from erpose_edge.exporters.engine_export import EngineExport
+
+PRECISIONS = ("fp32", "fp16", "int8")  # CPUs compute fp16 in float32 all the same
+LAYOUT = "NCHW"
 MODEL_XML = "model.xml"
 MODEL_BIN = "model.bin"
 
 # OpenVINO makes two layers of a convolution with bias; this is the first.
 _CONVOLUTION_OF_TWO = "/WithoutBiases"
+
+
+def model_files(export: EngineExport) -> dict[str, bytes]:
+    """Return the IR by file name.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        ExportError: OpenVINO does not take the graph, or runs in float what should be int8.
+    """
+    graph = spelled_for("openvino", export.graph, export.dialect("openvino"))
+    files = convert(graph, half=export.precision == "fp16")
+    if export.int8:
+        require_int8("openvino", convolution_precisions(files), export.int8)
+    return files
 
 
 def convert(model: onnx.ModelProto, *, half: bool) -> dict[str, bytes]:
