@@ -10,8 +10,11 @@ import typer
 from erpose_edge.cli.output import console, emit_json, messages, progress
 
 if TYPE_CHECKING:
-    from erpose_edge.deploy.ladder import Deployment, EvaluationSet, WeightsPair
+    from rich.table import Table
+
+    from erpose_edge.deploy.ladder import Deployment, EvaluationSet
     from erpose_edge.deploy.profile import Profile
+    from erpose_edge.deploy.rungs import WeightsPair
     from erpose_edge.skeleton import Skeleton
 
 _GENERATED_SEED = 0  # disjoint from every seed of the training configs
@@ -36,6 +39,10 @@ def command(
             metavar="HEIGHT WIDTH", help="Pixels; the target's or the weights' by default."
         ),
     ] = None,
+    more_float: Annotated[
+        str,
+        typer.Option(help="Policy whose float layers `mixed` adds; `sensitivity` writes one."),
+    ] = "policies/more-float",
     seconds: Annotated[float, typer.Option(min=0.1, help="Timing of each candidate.")] = 5.0,
     min_retention: Annotated[
         float | None, typer.Option(min=0, max=1, help="Instead of the profile's budget.")
@@ -50,6 +57,8 @@ def command(
     from erpose_edge.deploy.ladder import deploy
     from erpose_edge.deploy.pictures import draw_verdict
     from erpose_edge.deploy.profile import load_profile, require_available
+    from erpose_edge.deploy.rungs import rungs
+    from erpose_edge.quantization.recipe import load_policy
     from erpose_edge.skeleton import skeleton_named
 
     profile = load_profile(target)
@@ -61,7 +70,8 @@ def command(
     pair = _weights(weights, profile, folder)
     skeleton = skeleton_named(pair.reference.skeleton)
     evaluation = _evaluation(data, images, count, skeleton)
-    result = deploy(profile, pair, evaluation, folder, seconds=seconds, stage=progress)
+    tried = rungs(profile, pair, load_policy(more_float))
+    result = deploy(profile, tried, evaluation, folder, seconds=seconds, stage=progress)
     pictures = draw_verdict(result, folder / "pictures")
     if as_json:
         emit_json({**result.to_json(), "pictures": pictures})
@@ -80,7 +90,7 @@ def _with_budget(
 
 def _weights(path: Path | None, profile: Profile, folder: Path) -> WeightsPair:
     """Return the weights to deploy; float ones are calibrated, and it is said."""
-    from erpose_edge.deploy.ladder import (
+    from erpose_edge.deploy.rungs import (
         CALIBRATED_FILE,
         WeightsPair,
         choose_weights,
@@ -88,7 +98,7 @@ def _weights(path: Path | None, profile: Profile, folder: Path) -> WeightsPair:
     )
 
     pair = choose_weights(path)
-    if "int8" not in profile.precisions or pair.quantized.kind != "float":
+    if not {"int8", "mixed"} & set(profile.precisions) or pair.quantized.kind != "float":
         return pair
     messages.print(
         f"{path} is not quantized: int8 comes from calibration alone; "
@@ -120,40 +130,18 @@ def _evaluation(
 
 
 def _print(result: Deployment, pictures: list[Path]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("precision")
-    for heading in ("AP", "of fp32", "p50 ms", "p99 ms", "speed-up", "MB"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
     verdict = result.verdict
-    for row, reason in zip(verdict.candidates, verdict.rejected, strict=True):
-        chosen = "chosen" if row.precision == verdict.chosen else "within budget"
-        table.add_row(
-            row.precision,
-            f"{row.ap:.3f}",
-            "-" if row.retention is None else f"{row.retention:.1%}",
-            f"{row.p50_ms:.2f}",
-            f"{row.p99_ms:.2f}",
-            "-" if row.speedup_vs_fp32 is None else f"{row.speedup_vs_fp32:.2f} x",
-            f"{row.size_mb:.1f}",
-            "rejected" if reason else chosen,
-        )
     height, width = next(iter(result.artifacts.values())).manifest.input_size
-    console.print(
+    _say(
         f"{result.profile.name}, on {result.evaluation.description}, "
-        f"input {height} x {width} (height x width)",
-        markup=False,
-        soft_wrap=True,
+        f"input {height} x {width} (height x width), {result.engine}"
     )
-    console.print(table)
+    console.print(_table(result))
     for row, reason in zip(verdict.candidates, verdict.rejected, strict=True):
         if reason:
-            console.print(f"{row.precision}: rejected: {reason}", markup=False, soft_wrap=True)
-    latency = next(iter(result.latency.values()))
-    for note in latency.notes()[1:]:
-        console.print(note, markup=False, soft_wrap=True)
+            _say(f"{row.precision}: rejected: {reason}")
+    for note in result.notes():
+        _say(note)
     unstable = [name for name, value in result.latency.items() if value.unstable]
     if unstable:
         messages.print(
@@ -165,10 +153,39 @@ def _print(result: Deployment, pictures: list[Path]) -> None:
     if result.chosen is None:
         console.print("verdict: fail", style="bold red")
     else:
-        console.print(f"verdict: pass, {verdict.chosen}", style="bold green")
-        console.print(f"artifact: {result.chosen.folder}", markup=False, soft_wrap=True)
+        judged = "" if verdict.judged_time else " (accuracy only)"
+        console.print(f"verdict: pass, {verdict.chosen}{judged}", style="bold green")
+        _say(f"artifact: {result.chosen.folder}")
+    for step in result.remaining():
+        _say(f"on the device: {step}")
     if pictures:
         shown = ", ".join(("fp32", *(p for p in result.artifacts if p != "fp32")))
-        console.print(
-            f"pictures ({shown}, side by side): {pictures[0].parent}", markup=False, soft_wrap=True
+        _say(f"pictures ({shown}, side by side): {pictures[0].parent}")
+
+
+def _table(result: Deployment) -> Table:
+    from rich.table import Table
+
+    verdict = result.verdict
+    table = Table(box=None, pad_edge=False)
+    table.add_column("precision")
+    for heading in ("AP", "of fp32", "p50 ms", "p99 ms", "speed-up", "MB"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for row, reason in zip(verdict.candidates, verdict.rejected, strict=True):
+        chosen = "chosen" if row.precision == verdict.chosen else "within budget"
+        table.add_row(
+            row.precision,
+            f"{row.ap:.3f}",
+            "-" if row.retention is None else f"{row.retention:.1%}",
+            "-" if row.p50_ms is None else f"{row.p50_ms:.2f}",
+            "-" if row.p99_ms is None else f"{row.p99_ms:.2f}",
+            "-" if row.speedup_vs_fp32 is None else f"{row.speedup_vs_fp32:.2f} x",
+            f"{row.size_mb:.1f}",
+            "rejected" if reason else chosen,
         )
+    return table
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

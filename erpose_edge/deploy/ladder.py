@@ -1,23 +1,26 @@
-"""From weights to a verdict: export, validate and time every precision of a target's profile.
+"""From weights to a verdict: export, validate and time every rung of a target's profile.
 
 fp32 is always measured: it is what the others are compared with, on the same images and, turn by
-turn, in the same process.
+turn, in the same process. Where this machine is not the device, times are shown and not judged;
+where the engine cannot run at all, ONNX Runtime computes the same graph for its accuracy.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sized
+import platform
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from erpose_edge.deploy.default import bundled_weights
+from erpose_edge.deploy.device import is_device, runs_here
 from erpose_edge.deploy.profile import Profile, require_available
-from erpose_edge.errors import WeightsError
+from erpose_edge.deploy.remaining import remaining_steps
+from erpose_edge.deploy.rungs import REFERENCE, Report, Rung
+from erpose_edge.deploy.stand_in import stand_in_estimator
 from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
-from erpose_edge.network.checkpoint import Weights, load_weights, save_weights
 from erpose_edge.runtime.artifact import Artifact
 from erpose_edge.runtime.estimator import PoseEstimator
 from erpose_edge.skeleton import Skeleton
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     from erpose_edge.validate.accuracy import Sample
 
 VERDICT_FILE = "verdict.json"
-CALIBRATED_FILE = "calibrated.safetensors"  # of float weights that were not fine-tuned
-REFERENCE = "fp32"
 
 
 class Samples(Sized, Protocol):
@@ -43,7 +44,6 @@ class Samples(Sized, Protocol):
         ...
 
 
-Report = Callable[[int, int], None]
 Stage = Callable[[str], AbstractContextManager[Report]]
 
 
@@ -68,28 +68,17 @@ class EvaluationSet:
 
 
 @dataclass(frozen=True)
-class WeightsPair:
-    """Float weights, the reference, and the quantized ones that int8 is exported from."""
-
-    reference: Weights
-    quantized: Weights
-
-    def at(self, precision: str) -> Weights:
-        """Return the weights that an artifact of ``precision`` is exported from."""
-        return self.quantized if precision == "int8" else self.reference
-
-
-@dataclass(frozen=True)
 class Deployment:
     """What `deploy` did.
 
     Attributes:
         profile: The target.
-        verdict: Chosen precision and reasons against the others.
-        artifacts: By precision, in the order in which they were tried.
-        accuracy: By precision.
-        latency: By precision, timed in turns.
+        verdict: Chosen rung and reasons against the others.
+        artifacts: By rung, in the order in which they were tried.
+        accuracy: By rung.
+        latency: By rung, timed in turns; empty where the engine does not run here.
         evaluation: What accuracy was measured on.
+        engine: What ran the artifacts here.
     """
 
     profile: Profile
@@ -98,11 +87,34 @@ class Deployment:
     accuracy: dict[str, Accuracy]
     latency: dict[str, Latency]
     evaluation: EvaluationSet
+    engine: str
 
     @property
     def chosen(self) -> Artifact | None:
         """The artifact that keeps the budget, or None."""
         return self.artifacts.get(self.verdict.chosen or "")
+
+    def notes(self) -> list[str]:
+        """Return what has to be known beside the table, a sentence each."""
+        timed = next(iter(self.latency.values()), None)
+        notes = timed.notes()[1:] if timed else []
+        if not self.latency:
+            notes.append(
+                f"no times: {self.profile.engine} is not on this machine; AP is that of the same "
+                f"graph in {self.engine.split(' in place')[0]}"
+            )
+        elif not self.verdict.judged_time:
+            notes.append(
+                f"times are this machine's ({platform.machine()}) and were not judged: it is not "
+                f"{self.profile.description}"
+            )
+        return notes
+
+    def remaining(self) -> list[str]:
+        """Return what is left to do on the device; nothing where this machine is it."""
+        if self.chosen is None or self.verdict.judged_time:
+            return []
+        return remaining_steps(self.profile, self.chosen)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``deploy --json``; see ``schemas/deploy.json``."""
@@ -116,58 +128,17 @@ class Deployment:
             **document,
             "target": self.profile.name,
             "artifact": str(self.chosen.folder) if self.chosen else None,
+            "engine": self.engine,
+            "notes": self.notes(),
+            "remaining": self.remaining(),
             "data": self.evaluation.description,
             "budget": self.profile.budget.model_dump(mode="json"),
         }
 
 
-def choose_weights(given: Path | None) -> WeightsPair:
-    """Return what to deploy.
-
-    Args:
-        given: Float or quantized weights; None takes the bundled pair. Float weights are
-            calibrated by `quantize_without_training`, quantized ones carry their float twin.
-
-    Raises:
-        RequestError: There is no such file.
-        IntegrityError: It is damaged.
-    """
-    if given is None:
-        return WeightsPair(
-            load_weights(bundled_weights(REFERENCE)), load_weights(bundled_weights("int8"))
-        )
-    weights = load_weights(given)
-    return WeightsPair(weights, weights)
-
-
-def quantize_without_training(weights: Weights, path: Path, report: Report) -> Weights:
-    """Calibrate ``weights`` for int8 by their own config, without fine-tuning.
-
-    Args:
-        weights: Float weights.
-        path: Where the quantized weights are written.
-        report: Called with the images seen and their number.
-
-    Raises:
-        WeightsError: Their config is not one of this version.
-    """
-    from erpose_edge.config import config_from_mapping
-    from erpose_edge.errors import ConfigError
-    from erpose_edge.quantization.qat import Quantization
-
-    try:
-        config = config_from_mapping(weights.config, str(weights.path))
-    except ConfigError as error:
-        raise WeightsError(f"weights {weights.path}: config: {error}") from error
-    quantization = Quantization(weights, config)
-    quantization.calibrate(report)
-    save_weights(path, quantization.weights())
-    return load_weights(path)
-
-
 def deploy(
     profile: Profile,
-    weights: WeightsPair,
+    rungs: Sequence[Rung],
     evaluation: EvaluationSet,
     folder: Path,
     *,
@@ -178,7 +149,7 @@ def deploy(
 
     Args:
         profile: The target and its budget.
-        weights: What to deploy.
+        rungs: As `erpose_edge.deploy.rungs.rungs` returns them.
         evaluation: What accuracy is measured on.
         folder: Gets a folder an artifact, and ``verdict.json``.
         seconds: At least so long each candidate is timed.
@@ -190,40 +161,47 @@ def deploy(
         DataError: No sample can be used.
     """
     require_available(profile)
-    tried = list(dict.fromkeys([*profile.precisions, REFERENCE]))
     artifacts: dict[str, Artifact] = {}
     accuracy: dict[str, Accuracy] = {}
     estimators: dict[str, PoseEstimator] = {}
-    for precision in tried:
-        with stage(f"export {precision}"):
-            artifacts[precision] = _export(profile, weights, precision, folder / precision)
-        estimator = PoseEstimator(
-            artifacts[precision], score_threshold=SCORE_THRESHOLD, threads=profile.threads
-        )
-        with stage(f"validate {precision}") as report:
-            accuracy[precision] = evaluate_estimator(
+    for rung in rungs:
+        with stage(f"export {rung.name}"):
+            artifacts[rung.name] = _export(profile, rung, folder / rung.name)
+        estimators[rung.name] = estimator = _open(profile, artifacts[rung.name])
+        with stage(f"validate {rung.name}") as report:
+            accuracy[rung.name] = evaluate_estimator(
                 estimator, evaluation.samples, evaluation.skeleton, report
             )
-        estimators[precision] = estimator
-    with stage("time in turns") as report:
-        latency = interleaved(estimators, seconds=seconds, progress=report)
+    latency: dict[str, Latency] = {}
+    if runs_here(profile):
+        with stage("time in turns") as report:
+            latency = interleaved(estimators, seconds=seconds, progress=report)
     verdict = judge(
-        _candidates(artifacts, accuracy, latency), Budget(**profile.budget.model_dump())
+        _candidates(artifacts, accuracy, latency),
+        Budget(**profile.budget.model_dump()),
+        time=is_device(profile),
     )
-    result = Deployment(profile, verdict, artifacts, accuracy, latency, evaluation)
+    engine = estimators[REFERENCE].runner.engine
+    result = Deployment(profile, verdict, artifacts, accuracy, latency, evaluation, engine)
     _write_json(folder / VERDICT_FILE, result.to_json())
     return result
 
 
-def _export(profile: Profile, weights: WeightsPair, precision: str, folder: Path) -> Artifact:
+def _open(profile: Profile, artifact: Artifact) -> PoseEstimator:
+    if not runs_here(profile):
+        return stand_in_estimator(artifact, score_threshold=SCORE_THRESHOLD)
+    return PoseEstimator(artifact, score_threshold=SCORE_THRESHOLD, threads=profile.threads)
+
+
+def _export(profile: Profile, rung: Rung, folder: Path) -> Artifact:
     request = ExportRequest(
         target=profile.name,
         engine=profile.engine,
-        precision=precision,
+        precision=rung.precision,
         contract=profile.contract,
         input_size=profile.input_size,
     )
-    return export_artifact(weights.at(precision), request, folder)
+    return export_artifact(rung.weights, request, folder)
 
 
 def _candidates(
@@ -232,21 +210,24 @@ def _candidates(
     latency: dict[str, Latency],
 ) -> list[Candidate]:
     reference_ap = accuracy[REFERENCE].metrics.ap
-    reference_ms = latency[REFERENCE].infer_ms.p50
-    return [
-        Candidate(
-            precision=precision,
-            ap=accuracy[precision].metrics.ap,
-            retention=retention(accuracy[precision].metrics.ap, reference_ap),
-            p50_ms=latency[precision].end_to_end_ms.p50,
-            p99_ms=latency[precision].end_to_end_ms.p99,
-            size_mb=_size_mb(artifact.folder.iterdir()),
-            speedup_vs_fp32=None
-            if precision == REFERENCE
-            else reference_ms / latency[precision].infer_ms.p50,
+    found = []
+    for name, artifact in artifacts.items():
+        time = latency.get(name)
+        timed = time is not None and name != REFERENCE
+        found.append(
+            Candidate(
+                precision=name,
+                ap=accuracy[name].metrics.ap,
+                retention=retention(accuracy[name].metrics.ap, reference_ap),
+                p50_ms=time.end_to_end_ms.p50 if time else None,
+                p99_ms=time.end_to_end_ms.p99 if time else None,
+                size_mb=_size_mb(artifact.folder.iterdir()),
+                speedup_vs_fp32=latency[REFERENCE].infer_ms.p50 / latency[name].infer_ms.p50
+                if timed
+                else None,
+            )
         )
-        for precision, artifact in artifacts.items()
-    ]
+    return found
 
 
 def _size_mb(files: Iterable[Path]) -> float:

@@ -16,7 +16,7 @@ from erpose_edge.errors import TargetError
 from erpose_edge.resources import find_resource, list_resources
 
 Engine = Literal["openvino", "onnxruntime", "tensorrt", "tflite"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "mixed", "int8"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -55,11 +55,14 @@ class Profile(StrictModel):
         description: One line for people.
         engine: What runs the network.
         status: ``planned`` profiles are known but not served by this version.
-        precisions: In the order in which they are tried; fp32 is the reference and the last resort.
+        precisions: In the order in which they are tried; ``mixed`` is int8 with more layers in
+            float; fp32 is the reference and the last resort.
         input_size: (height, width) in pixels; null takes that of the weights.
         contract: Outputs of the exported network.
         threads: Of the engine; null takes the physical cores.
         budget: What must be kept.
+        device_tree: A machine is this device if its device tree is ``compatible`` with one of
+            these names; elsewhere latency is measured and not judged. Null: any machine.
         isa: CPU flags worth knowing with each number, and what they mean here.
         rules: What holds on this device.
     """
@@ -73,6 +76,7 @@ class Profile(StrictModel):
     contract: Contract
     threads: Count | None = None
     budget: DeviceBudget
+    device_tree: list[Text] | None = None
     isa: dict[str, Text] = Field(default_factory=dict)
     rules: list[Rule] = Field(default_factory=list)
 

@@ -7,6 +7,7 @@ of weights are not in it: they follow from the weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,9 +17,13 @@ from erpose_edge.config_file import model_from_mapping
 from erpose_edge.errors import WeightsError
 from erpose_edge.network.checkpoint import Weights, network_of
 from erpose_edge.network.pose_network import ERPose
-from erpose_edge.quantization.fake_quantize import activation_quantizers, set_mode
+from erpose_edge.quantization.fake_quantize import (
+    activation_quantizers,
+    quantized_convolutions,
+    set_mode,
+)
 from erpose_edge.quantization.prepare import fold, prepare
-from erpose_edge.quantization.recipe import Policy
+from erpose_edge.quantization.recipe import Policy, fingerprint
 from erpose_edge.skeleton import skeleton_named
 
 KIND = "qat"
@@ -65,31 +70,82 @@ def policy_of(weights: Weights) -> Policy:
     return model_from_mapping(weights.details["policy"], Policy, name)
 
 
-def deployed_network(weights: Weights, *, quantized: bool) -> fx.GraphModule:
+def deployed_network(
+    weights: Weights, *, quantized: bool, policy: Policy | None = None
+) -> fx.GraphModule:
     """Return the deployed network of a weights file, batch norm folded, in eval mode.
 
     Args:
         weights: Float or quantized.
         quantized: Fake-quantized; otherwise plain float, also from quantized weights.
+        policy: Instead of that of quantized weights; see `under_policy`.
 
     Raises:
-        WeightsError: The weights are not quantized but should be, or do not fit their network.
+        WeightsError: The weights are not quantized but should be, do not fit their network, or
+            ``policy`` wants more int8 than they have scales for.
     """
     if weights.kind == "float" and not quantized:
         return fold(network_of(weights))
-    policy = policy_of(weights)
-    keypoints = len(skeleton_named(weights.skeleton))
-    with torch.device("meta"):
-        frame = ERPose(weights.network, keypoints)
-    network = prepare(_materialized(frame), policy)
-    _fill(network, weights)
+    network = _prepared(weights, policy or policy_of(weights))
+    _fill(network, weights if policy is None else _restricted(weights, policy, network))
     set_mode(network, "fake" if quantized else "float")
     return network.eval()
+
+
+def under_policy(weights: Weights, policy: Policy) -> Weights:
+    """Return quantized weights under a policy that keeps more convolutions float than their own.
+
+    Scales of tensors that are float then are left out; weights and the other scales stay.
+
+    Args:
+        weights: Quantized; ``sha256`` and ``path`` of the result are theirs.
+        policy: Goes into the result.
+
+    Raises:
+        WeightsError: The weights are not quantized, or ``policy`` wants something int8 that is
+            float under their own, or rounds weights by another rule.
+    """
+    return _restricted(weights, policy, _prepared(weights, policy))
 
 
 def activation_scales(network: fx.GraphModule) -> dict[str, float]:
     """Return the scale of every activation quantizer by name."""
     return {name: float(q.scale) for name, q in activation_quantizers(network).items()}
+
+
+def _restricted(weights: Weights, policy: Policy, network: fx.GraphModule) -> Weights:
+    """Return what `under_policy` returns; ``network`` is `_prepared` under ``policy``."""
+    own = policy_of(weights)
+    where = f"weights {weights.path or ''}: policy {policy.description!r}"
+    if policy.weights != own.weights:
+        raise WeightsError(
+            f"{where}: weights: expected {own.weights}, which they were made with, got "
+            f"{policy.weights}; change that with `erpose-edge qat`"
+        )
+    more = [name for name in quantized_convolutions(network) if own.is_float(name)]
+    if more:
+        raise WeightsError(
+            f"{where}: {more[0]}: expected float, as the weights have no scales for it, got int8 "
+            f"(and {len(more) - 1} more); quantize with this policy by `erpose-edge qat`"
+        )
+    names = network.state_dict().keys()
+    return replace(
+        weights,
+        state={name: tensor for name, tensor in weights.state.items() if name in names},
+        details={
+            **weights.details,
+            "policy": policy.model_dump(mode="json"),
+            "policy_sha256": fingerprint(policy),
+        },
+    )
+
+
+def _prepared(weights: Weights, policy: Policy) -> fx.GraphModule:
+    """Return the deployed network under ``policy``, filled with zeros."""
+    keypoints = len(skeleton_named(weights.skeleton))
+    with torch.device("meta"):
+        frame = ERPose(weights.network, keypoints)
+    return prepare(_materialized(frame), policy)
 
 
 def _materialized(frame: ERPose) -> ERPose:

@@ -145,6 +145,8 @@ class Quantization:
             return validate(self.network) if validate else {}
 
         training = fine_tuning_config(config)
+        if training.freeze_backbone:  # it is rounded, and neck and head learn what it then gives
+            both.backbone.requires_grad_(False)  # type: ignore[union-attr]
         skeleton = skeleton_named(config.skeleton)
         training_set = open_training_set(config, training, lambda _: None)
         share_cache(training_set, config.data.cache_mb, processes)
@@ -187,7 +189,6 @@ def fine_tuning_config(config: RunConfig) -> TrainingConfig:
             "samples_per_epoch": qat.samples_per_epoch,
             "warmup_epochs": _WARMUP_EPOCHS,
             "close_mosaic_epochs": 1,
-            "freeze_backbone": False,
             # Poses are good from the start, so OKS decides the assignment at once.
             "assignment": config.training.assignment.model_copy(update={"prior_epochs": 0.0}),
             # Rounding to the int8 grid needs the mantissa of float32.

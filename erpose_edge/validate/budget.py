@@ -1,7 +1,8 @@
 """Judge measured candidates of one network against the budget of a device.
 
-Candidates are tried in order; the first that keeps the budget is chosen. Every other one says why
-not, so that a failed deployment names the number that failed it.
+Candidates stand in the order of a ladder: the fewest bits first, fp32 last. The first that keeps
+the budget and is not slower than one that keeps more bits is chosen. Every other one says why not,
+so that a failed deployment names the number that failed it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from erpose_edge.errors import EXIT_ACCURACY, EXIT_LATENCY, EXIT_PASS
+
+# Two medians, timed in turns, that differ by less are the same: as latency.UNSTABLE_ABOVE.
+SAME_WITHIN = 0.025
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,21 @@ class Candidate:
     """One artifact as measured.
 
     Attributes:
-        precision: fp32, fp16 or int8.
+        precision: fp32, fp16, int8, or mixed: int8 with more layers in float.
         ap: Keypoint AP.
         retention: ``ap`` as a fraction of fp32's; None where fp32 finds nobody.
-        p50_ms: Median end-to-end latency, ms.
-        p99_ms: Its 99th percentile, ms.
+        p50_ms: Median end-to-end latency, ms; None where it was not measured.
+        p99_ms: Its 99th percentile, ms; None likewise.
         size_mb: Of all files, 10^6 bytes.
-        speedup_vs_fp32: Ratio of medians timed in turns; None for fp32 itself.
+        speedup_vs_fp32: Ratio of the median inference times, timed in turns; None for fp32
+            itself, and where it was not measured.
     """
 
     precision: str
     ap: float
     retention: float | None
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
     size_mb: float
     speedup_vs_fp32: float | None = None
 
@@ -60,12 +65,14 @@ class Verdict:
         candidates: As given.
         rejected: For each candidate, the first reason against it, or None.
         exit_code: 0, or which budget nobody kept: 3 accuracy, 4 latency.
+        judged_time: False where only accuracy was: the times are another machine's, or none.
     """
 
     chosen: str | None
     candidates: tuple[Candidate, ...]
     rejected: tuple[str | None, ...]
     exit_code: int
+    judged_time: bool = True
 
     @property
     def passed(self) -> bool:
@@ -77,6 +84,7 @@ class Verdict:
         return {
             "verdict": "pass" if self.passed else "fail",
             "chosen": self.chosen,
+            "judged_time": self.judged_time,
             "candidates": [
                 {
                     "precision": candidate.precision,
@@ -100,22 +108,33 @@ def retention(ap: float, reference_ap: float) -> float | None:
     return max(ap, 0.0) / reference_ap if reference_ap > 0 else None
 
 
-def judge(candidates: Sequence[Candidate], budget: Budget) -> Verdict:
-    """Choose the first candidate within ``budget``.
+def judge(candidates: Sequence[Candidate], budget: Budget, *, time: bool = True) -> Verdict:
+    """Choose the first candidate within ``budget`` that no later one within it is faster than.
 
     Without one the exit code tells what to work on: 4 when somebody kept the accuracy budget, so
     that only time was missing, else 3.
+
+    Args:
+        candidates: In the order in which they are preferred.
+        budget: What has to be kept.
+        time: Judge latency too; False where this machine is not the device.
     """
-    accuracy = [_accuracy_miss(candidate, budget) for candidate in candidates]
+    lossy = [_accuracy_miss(candidate, budget) for candidate in candidates]
+    missed = [
+        loss or (_time_miss(candidate, budget) if time else None)
+        for loss, candidate in zip(lossy, candidates)  # noqa: B905 - boards run Python 3.8
+    ]
+    kept = [candidate for candidate, miss in zip(candidates, missed) if miss is None]  # noqa: B905
     rejected = tuple(
-        missed or _time_miss(candidates[index], budget) for index, missed in enumerate(accuracy)
+        miss or (_slower_than_later(candidate, kept) if time else None)
+        for candidate, miss in zip(candidates, missed)  # noqa: B905
     )
     chosen = candidates[rejected.index(None)].precision if None in rejected else None
     if chosen is not None:
         code = EXIT_PASS
     else:
-        code = EXIT_LATENCY if any(reason is None for reason in accuracy) else EXIT_ACCURACY
-    return Verdict(chosen, tuple(candidates), rejected, code)
+        code = EXIT_LATENCY if any(loss is None for loss in lossy) else EXIT_ACCURACY
+    return Verdict(chosen, tuple(candidates), rejected, code, time)
 
 
 def _accuracy_miss(candidate: Candidate, budget: Budget) -> str | None:
@@ -132,9 +151,26 @@ def _accuracy_miss(candidate: Candidate, budget: Budget) -> str | None:
 
 
 def _time_miss(candidate: Candidate, budget: Budget) -> str | None:
-    if budget.max_p99_ms is not None and not candidate.p99_ms <= budget.max_p99_ms:
-        return f"p99: expected at most {budget.max_p99_ms:g} ms, got {candidate.p99_ms:.2f} ms"
-    least, speedup = budget.min_speedup_vs_fp32, candidate.speedup_vs_fp32
+    p99_ms, least = candidate.p99_ms, budget.min_speedup_vs_fp32
+    if budget.max_p99_ms is not None and not (p99_ms or 0.0) <= budget.max_p99_ms:
+        return f"p99: expected at most {budget.max_p99_ms:g} ms, got {p99_ms:.2f} ms"
+    speedup = candidate.speedup_vs_fp32
     if least is not None and speedup is not None and not speedup >= least:
         return f"speed: expected at least {least:g} x fp32's, got {speedup:.2f} x"
     return None
+
+
+def _slower_than_later(candidate: Candidate, kept: Sequence[Candidate]) -> str | None:
+    """Return the reason if one of ``kept`` behind ``candidate`` is as good and faster."""
+    own = _speed(candidate)
+    behind = kept[kept.index(candidate) + 1 :]
+    faster = [other for other in behind if _speed(other) > own * (1 + SAME_WITHIN)]
+    if not faster:
+        return None
+    best = max(faster, key=_speed)
+    return f"{_speed(best) / own:.2f}x slower than {best.precision}"
+
+
+def _speed(candidate: Candidate) -> float:
+    """Return how fast the engine is, as a multiple of fp32."""
+    return 1.0 if candidate.speedup_vs_fp32 is None else candidate.speedup_vs_fp32

@@ -49,6 +49,8 @@ EXAMPLES = {
             Budget(min_retention=0.99),
         ).to_json(),
         "artifact": "runs/deploy/fp32",
+        "notes": [],
+        "remaining": [],
     },
 }
 
@@ -71,7 +73,7 @@ def test_the_example_keeps_to_it_also_with_further_keys(name):
 
 def test_a_failed_verdict_keeps_to_it():
     verdict = judge([Candidate("fp32", 0, None, 20, 22, 11)], Budget(min_retention=0.99))
-    assert errors("deploy", {**verdict.to_json(), "artifact": None}) == []
+    assert errors("deploy", {**verdict.to_json(), "artifact": None, "notes": [], "remaining": []}) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

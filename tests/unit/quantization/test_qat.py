@@ -67,6 +67,18 @@ def test_fine_tuning_changes_weights_and_ranges_and_keeps_the_file_whole(weights
         quantization.fine_tune(tmp_path, ALONE)
 
 
+@pytest.mark.slow
+def test_a_frozen_backbone_keeps_its_weights_while_the_head_learns(weights, config, tmp_path):
+    frozen = config.training.model_copy(update={"freeze_backbone": True})
+    quantization = Quantization(weights, config.model_copy(update={"training": frozen}))
+    quantization.calibrate()
+    before = {n: t.clone() for n, t in quantization.network.named_parameters()}
+    quantization.fine_tune(tmp_path, ALONE)
+    after = dict(quantization.network.named_parameters())
+    changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+    assert changed == {"neck", "head"}
+
+
 def test_frozen_ranges_do_not_move(calibrated):
     network = TrainingGraph(calibrated.network)
     network.forward = lambda images: calibrated.network(images)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from erpose_edge.validate.budget import Budget, Candidate, judge, retention
+from erpose_edge.validate.budget import SAME_WITHIN, Budget, Candidate, judge, retention
 
 FP32 = Candidate("fp32", ap=0.5, retention=1.0, p50_ms=40, p99_ms=45, size_mb=11)
 INT8 = Candidate(
@@ -83,3 +83,47 @@ def test_retention_is_the_ratio_of_ap():
 
 def test_no_candidate_is_no_pass():
     assert judge([], BUDGET).exit_code == 3
+
+
+FP16 = Candidate("fp16", 0.5, 1.0, 30, 35, 6, speedup_vs_fp32=1.5)
+NO_SPEED = replace(BUDGET, min_speedup_vs_fp32=None)
+
+
+def test_a_rung_that_is_slower_than_a_later_one_within_budget_is_rejected_with_the_ratio():
+    verdict = judge([replace(INT8, speedup_vs_fp32=1.5 / 1.04), FP16, FP32], NO_SPEED)
+    assert verdict.chosen == "fp16"
+    assert verdict.rejected == ("1.04x slower than fp16", None, None)
+
+
+def test_the_fastest_of_the_later_rungs_is_named():
+    verdict = judge([replace(INT8, speedup_vs_fp32=0.5), FP32, FP16], NO_SPEED)
+    assert verdict.rejected[0] == "3.00x slower than fp16"
+
+
+def test_being_slower_than_a_rung_that_misses_the_budget_is_no_reason():
+    slower = replace(INT8, speedup_vs_fp32=1.2)
+    assert judge([slower, replace(FP16, retention=0.5), FP32], NO_SPEED).chosen == "int8"
+
+
+def test_a_difference_within_noise_is_none():
+    same = replace(INT8, speedup_vs_fp32=1.5 / (1 + SAME_WITHIN))
+    assert judge([same, FP16], NO_SPEED).chosen == "int8"
+    assert judge([replace(same, speedup_vs_fp32=1.46), FP16], NO_SPEED).chosen == "fp16"
+
+
+def test_the_last_rung_is_slower_than_nobody():
+    verdict = judge([FP16, FP32], NO_SPEED)
+    assert verdict.rejected == (None, None)
+
+
+def test_the_time_of_another_machine_is_not_judged():
+    slow = replace(INT8, speedup_vs_fp32=0.5, p99_ms=1000)
+    verdict = judge([slow, FP32], BUDGET, time=False)
+    assert (verdict.chosen, verdict.judged_time) == ("int8", False)
+    lossy = judge([replace(slow, retention=0.5)], BUDGET, time=False)
+    assert (lossy.chosen, lossy.exit_code) == (None, 3)
+
+
+def test_candidates_without_a_time_are_judged_by_accuracy():
+    untimed = [replace(c, p50_ms=None, p99_ms=None, speedup_vs_fp32=None) for c in (INT8, FP32)]
+    assert judge(untimed, BUDGET, time=False).chosen == "int8"
