@@ -25,7 +25,7 @@ import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ sys.path.insert(0, str(ROOT))
 from erpose_edge.config import LabelledSource, RunConfig, load_config
 from erpose_edge.data.export import IMAGES_FOLDER, LABELS_FILE
 from erpose_edge.metrics.image_labels import ImageLabels
-from erpose_edge.metrics.keypoint_ap import evaluate
+from erpose_edge.metrics.keypoint_ap import evaluate, match_poses
 from erpose_edge.metrics.labels import read_labels
+from erpose_edge.metrics.resampling import ResampledAP, draw_images
 from erpose_edge.network.checkpoint import load_weights
 from erpose_edge.network.summary import summarize
 from erpose_edge.runtime.poses import Poses
@@ -230,19 +231,12 @@ def _bootstrap(
     images: list[ImageLabels], found: dict[str, list[dict[int, Poses]]], skeleton: Skeleton
 ) -> dict[str, np.ndarray]:
     """Return AP on drawn images, (draws,) for every row; a row's seeds are averaged."""
-    rng = np.random.default_rng(0)
-    drawn: dict[str, list[float]] = {key: [] for key in found}
-    for _ in range(_DRAWS):
-        chosen = rng.integers(0, len(images), len(images))
-        # An image may be drawn twice, and an id may stand there once.
-        copies = [replace(images[i], image_id=place) for place, i in enumerate(chosen)]
-        for key, seeds in found.items():
-            aps = []
-            for poses in seeds:
-                here = {p: poses[images[i].image_id] for p, i in enumerate(chosen)}
-                aps.append(evaluate(copies, here, skeleton).ap)
-            drawn[key].append(float(np.mean(aps)))
-    return {key: np.array(aps) for key, aps in drawn.items()}
+    draws = draw_images(len(images), _DRAWS, seed=0)
+    drawn = {}
+    for key, seeds in found.items():
+        aps = [ResampledAP(match_poses(images, poses, skeleton)) for poses in seeds]
+        drawn[key] = np.array([np.mean([ap(times) for ap in aps]) for times in draws])
+    return drawn
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engines import (  # noqa: F401 - ERPOSE_REQUIRE
+    pytest_configure,
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+)
 
 from erpose_edge.config import RunConfig, load_config
 

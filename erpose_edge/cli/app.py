@@ -24,10 +24,14 @@ COMMANDS = {
     "train": "Train a network in floating point.",
     "qat": "Fine-tune a network with fake-quantization for int8.",
     "export": "Write a network for an engine as an artifact.",
+    "lint": "Find what makes a quantized ONNX graph slow or inexact.",
     "predict": "Draw the people in images, folders and videos.",
     "validate": "Measure keypoint AP of weights or an artifact.",
     "bench": "Measure the latency of an artifact on this machine.",
     "deploy": "Export for a target, validate, time, and give a verdict.",
+    "parity": "Name the first stage at which two networks diverge.",
+    "sensitivity": "Rank layers by what int8 costs them, and search a mixed policy.",
+    "trt-check": "Parse and build a graph for TensorRT, without a GPU.",
     "targets": "List the deployment targets, or show one.",
 }
 
@@ -42,6 +46,8 @@ _EXTRAS = {
     "onnxruntime": "ort",
     "openvino": "openvino",
     "ai_edge_litert": "tflite",
+    "litert_quantizer": "tflite-export",
+    "litert_torch": "tflite-export",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "trt-check",
 }
@@ -93,7 +99,7 @@ app = typer.Typer(
 
 def load_command(name: str) -> Click:
     """Return the command ``name``, importing its module."""
-    command = importlib.import_module(f"erpose_edge.cli.{name}").command
+    command = importlib.import_module(f"erpose_edge.cli.{name.replace('-', '_')}").command
     if isinstance(command, typer.Typer):
         return typer.main.get_command(command)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -67,8 +67,9 @@ def command(
 
 
 def _first_precision(profile: Profile, weights: Weights) -> str:
-    possible = [p for p in profile.precisions if p != "int8" or weights.kind == "qat"]
-    return possible[0] if possible else profile.precisions[0]
+    rungs = [p for p in profile.precisions if p != "mixed"]  # `deploy` makes that one
+    possible = [p for p in rungs if p != "int8" or weights.kind == "qat"]
+    return (possible or rungs)[0]
 
 
 def _document(artifact: Artifact) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from erpose_edge.config import Contract, Count, Fraction, Positive, Size
+from erpose_edge.config import Contract, Count, Fraction, Positive, Size, Whole
 from erpose_edge.config_file import StrictModel, read_yaml
 from erpose_edge.errors import TargetError
 from erpose_edge.resources import find_resource, list_resources
@@ -47,6 +47,22 @@ class DeviceBudget(StrictModel):
     min_speedup_vs_fp32: Positive | None = None
 
 
+class TensorrtFacts(StrictModel):
+    """What is known of the boards or cards that a TensorRT target stands for.
+
+    Attributes:
+        compute_capability: Of their GPU, for example "8.7".
+        memory_gb: Of every variant; a board shares it between CPU and GPU.
+        dla_cores: Of every variant, in the order of ``memory_gb``.
+        versions: Version of TensorRT by what brings it, oldest first.
+    """
+
+    compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
+    memory_gb: list[Count] = Field(default_factory=list)
+    dla_cores: list[Whole] = Field(default_factory=list)
+    versions: Annotated[dict[Text, Text], Field(min_length=1)]
+
+
 class Profile(StrictModel):
     """One deployment target.
 
@@ -64,6 +80,7 @@ class Profile(StrictModel):
         device_tree: A machine is this device if its device tree is ``compatible`` with one of
             these names; elsewhere latency is measured and not judged. Null: any machine.
         isa: CPU flags worth knowing with each number, and what they mean here.
+        tensorrt: The devices, for the engine ``tensorrt``; None for others.
         rules: What holds on this device.
     """
 
@@ -78,7 +95,13 @@ class Profile(StrictModel):
     budget: DeviceBudget
     device_tree: list[Text] | None = None
     isa: dict[str, Text] = Field(default_factory=dict)
+    tensorrt: TensorrtFacts | None = None
     rules: list[Rule] = Field(default_factory=list)
+
+    @property
+    def tensorrt_versions(self) -> dict[str, str]:
+        """Version of TensorRT by what brings it; empty for other engines."""
+        return self.tensorrt.versions if self.tensorrt else {}
 
 
 def load_profile(name: str | Path) -> Profile:

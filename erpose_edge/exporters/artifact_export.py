@@ -12,7 +12,7 @@ import torch
 from erpose_edge import __version__
 from erpose_edge.data.generated.scene import render_scene
 from erpose_edge.errors import RequestError, TargetError
-from erpose_edge.exporters import onnxruntime, openvino
+from erpose_edge.exporters import onnxruntime, openvino, tensorrt, tflite
 from erpose_edge.exporters.engine_export import Engine, EngineExport
 from erpose_edge.exporters.onnx import INPUT_NAME
 from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME, runtime_archive
@@ -36,10 +36,21 @@ from erpose_edge.runtime.preprocess import PADDING, preprocess
 ENGINES: dict[str, Engine] = {
     "openvino": openvino,
     "onnxruntime": onnxruntime,
+    "tflite": tflite,
+    "tensorrt": tensorrt,
 }
 LICENCES = ("Apache-2.0",)
 
-_TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino")
+_TOOLS = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnxsim",
+    "onnxruntime",
+    "openvino",
+    "litert-torch",
+    "litert-quantizer",
+)
 _SELF_TEST_SEEDS = (1, 2, 3)
 _SELF_TEST_SIZE = (480, 640)
 _SELF_TEST_SCORE = 0.3
@@ -92,6 +103,9 @@ def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> A
         input_size=request.input_size or weights.input_size,
         answers=_answers(weights, request),
         policy=policy_of(weights) if quantized else None,
+        skeleton=weights.skeleton,
+        score_threshold=weights.score_threshold,
+        nms=weights.nms,
     )
     files = {**engine.model_files(export), ARCHIVE_NAME: runtime_archive()}
     return write_artifact(folder, _manifest(weights, request, export, engine.LAYOUT), files)

@@ -8,7 +8,9 @@ which a Clip makes sure of.
 
 OpenVINO gets that Clip in float, in place of the Relu. ONNX Runtime would fuse it with the
 convolution before it looks for Q/DQ, and compute both in float: it gets the Clip on integers, right
-behind QuantizeLinear, and no float operation between two convolutions.
+behind QuantizeLinear, and no float operation between two convolutions. It also wants one integer
+type at both ends of a convolution, and uint8 on x86: tensors that can be negative (bottlenecks
+without activation) are uint8 with zero point 128 there. They need 7-bit weights without VNNI.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 # They run a convolution in int8 only if it has Q/DQ, and nothing else, at both ends.
 _ENGINES_OF_INTEGERS = ("onnxruntime",)
+_MIDDLE = 128  # zero point of a symmetric range in uint8
 
 
 def spelled_for(engine: str, model: onnx.ModelProto, dialect: Dialect | None) -> onnx.ModelProto:
@@ -44,7 +47,48 @@ def spelled_for(engine: str, model: onnx.ModelProto, dialect: Dialect | None) ->
     integers = engine in _ENGINES_OF_INTEGERS
     if dialect is not None and dialect.not_negative == "uint8":
         model = not_negative_as_uint8(model, cut_integers=integers)
+        if integers:
+            model = signed_as_uint8(model)
     return with_integers_picked(model) if integers else model
+
+
+def signed_as_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``model`` with int8 activations as uint8, zero point 128; their values stay the same.
+
+    Where one of them is behind a Relu, as it shares its scale with one that is not, the Relu is cut
+    on the integers.
+
+    Args:
+        model: Q/DQ graph with zero points 0; left as it is.
+    """
+    import onnx
+    from onnx import helper
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = Graph(copy)
+    middle = graph.add_constant("zero_point_middle", np.uint8(_MIDDLE))
+    dropped: set[str] = set()  # what they gave
+    nodes: list[onnx.NodeProto] = []
+    for node in copy.graph.node:
+        nodes.append(node)
+        # Weights have no QuantizeLinear and stay int8.
+        if node.op_type != "QuantizeLinear" or not graph.is_int8(node.input[2]):
+            continue
+        for user in (node, *graph.consumers[node.output[0]]):
+            user.input[2] = middle
+        producer = graph.producers.get(node.input[0])
+        if producer is None or not _cuts_at_zero(graph, producer):
+            continue
+        dropped.add(producer.output[0])
+        limit = _MIDDLE + _limit_in_steps(graph, producer, node)
+        high = graph.add_constant(f"limit_{limit}", np.uint8(limit))
+        output = node.output[0]
+        node.input[0], node.output[0] = producer.input[0], f"{output}_uncut"
+        clip = [node.output[0], middle, high]
+        nodes.append(helper.make_node("Clip", clip, [output], f"{output}_cut"))
+    replace_nodes(copy, [node for node in nodes if node.output[0] not in dropped])
+    return copy
 
 
 def not_negative_as_uint8(model: onnx.ModelProto, *, cut_integers: bool = False) -> onnx.ModelProto:
@@ -120,6 +164,22 @@ def with_integers_picked(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def _cuts_at_zero(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Return whether ``node`` is a Relu, or a Clip from 0, that nothing else reads."""
+    lone = len(graph.consumers[node.output[0]]) == 1
+    return lone and (
+        node.op_type == "Relu" or (node.op_type == "Clip" and graph.value(node.input[1]) == 0)
+    )
+
+
+def _limit_in_steps(graph: Graph, cut: onnx.NodeProto, quantize: onnx.NodeProto) -> int:
+    """Return the largest integer that ``quantize`` gives behind ``cut``."""
+    if cut.op_type != "Clip" or len(cut.input) < 3:
+        return ACTIVATION_LIMIT
+    steps = np.float32(graph.value(cut.input[2])) / np.float32(graph.value(quantize.input[1]))
+    return min(ACTIVATION_LIMIT, int(np.rint(steps)))
+
+
 def _cut_in_front(graph: Graph, quantize: onnx.NodeProto) -> list[onnx.NodeProto]:
     """Keep what ``quantize`` reads at or below 127 steps; return the nodes in its place."""
     from onnx import helper
@@ -145,15 +205,12 @@ def _cut_behind(graph: Graph, quantize: onnx.NodeProto) -> list[onnx.NodeProto]:
     """Keep what ``quantize`` gives at or below 127; return the nodes in its place."""
     from onnx import helper
 
-    source, scale, output = quantize.input[0], quantize.input[1], quantize.output[0]
+    output = quantize.output[0]
     limit = ACTIVATION_LIMIT
-    producer = graph.producers[source]
-    lone = len(graph.consumers[source]) == 1
-    if producer.op_type == "Clip" and lone and graph.value(producer.input[1]) == 0:
+    producer = graph.producers[quantize.input[0]]
+    if producer.op_type == "Clip" and _cuts_at_zero(graph, producer):
         # A ReLU6 becomes a Relu, which uint8 makes superfluous, and its limit one of integers.
-        if len(producer.input) > 2:
-            steps = np.float32(graph.value(producer.input[2])) / np.float32(graph.value(scale))
-            limit = min(limit, int(np.rint(steps)))
+        limit = _limit_in_steps(graph, producer, quantize)
         producer.op_type = "Relu"
         del producer.input[1:]
     high = graph.add_constant(f"limit_{limit}", np.uint8(limit))

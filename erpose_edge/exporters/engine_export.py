@@ -35,6 +35,9 @@ class EngineExport:
         input_size: (height, width) in pixels, multiples of 32.
         answers: Poses of a compact graph.
         policy: Which convolutions are int8, and how engines are told; None unless ``int8``.
+        skeleton: Name of the keypoints' convention.
+        score_threshold: Poses with a lower score are left out.
+        nms: Overlap above which the pose with the lower score goes; None keeps all.
     """
 
     network: fx.GraphModule
@@ -43,6 +46,9 @@ class EngineExport:
     input_size: tuple[int, int]
     answers: int
     policy: Policy | None = None
+    skeleton: str = "coco-17"
+    score_threshold: float = 0.3
+    nms: float | None = None
 
     @cached_property
     def graph(self) -> onnx.ModelProto:

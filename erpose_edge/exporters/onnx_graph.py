@@ -53,6 +53,12 @@ class Graph:
 
         return float(numpy_helper.to_array(self.constants[name]))
 
+    def is_int8(self, name: str) -> bool:
+        """Return whether the constant ``name`` is int8."""
+        from onnx import TensorProto
+
+        return bool(self.constants[name].data_type == TensorProto.INT8)
+
     def add_constant(self, name: str, value: np.generic) -> str:
         """Add a scalar, once for each ``name``, and return what it is called in the graph."""
         from onnx import numpy_helper

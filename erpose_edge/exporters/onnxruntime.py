@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from erpose_edge.errors import ExportError, MissingExtraError
 from erpose_edge.exporters.dialect import spelled_for
+from erpose_edge.exporters.lint.linter import require_clean
 from erpose_edge.exporters.onnx import serialize
 from erpose_edge.exporters.read_back import require_int8
 
@@ -41,6 +42,7 @@ def model_files(export: EngineExport) -> dict[str, bytes]:
     graph = spelled_for("onnxruntime", export.graph, export.dialect("onnxruntime"))
     if export.int8:
         require_int8("onnxruntime", convolution_precisions(graph), export.int8)
+        require_clean("onnxruntime", graph, export.policy)
     return {MODEL_ONNX: serialize(graph)}
 
 

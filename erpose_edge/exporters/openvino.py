@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from erpose_edge.errors import ExportError, MissingExtraError
 from erpose_edge.exporters.dialect import spelled_for
+from erpose_edge.exporters.lint.linter import require_clean
 from erpose_edge.exporters.onnx import serialize
 from erpose_edge.exporters.read_back import require_int8
 
@@ -44,6 +45,7 @@ def model_files(export: EngineExport) -> dict[str, bytes]:
     files = convert(graph, half=export.precision == "fp16")
     if export.int8:
         require_int8("openvino", convolution_precisions(files), export.int8)
+        require_clean("openvino", graph, export.policy)
     return files
 
 

@@ -23,7 +23,7 @@ def runtime_archive() -> bytes:
     """Return the archive; the same sources give the same bytes."""
     package = Path(erpose_edge.__file__).parent
     files = [package / name for name in _TOP]
-    files += sorted(path for folder in _FOLDERS for path in (package / folder).glob("*.py"))
+    files += sorted(path for folder in _FOLDERS for path in (package / folder).rglob("*.py"))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in files:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from erpose_edge.skeleton import Skeleton
 
 UNDEFINED = -1.0  # nobody to find: neither right nor wrong
-_RECALLS = np.linspace(0, 1, 101)
+RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,50 @@ class KeypointAP:
     ap_crowd_hard: float | None = None
 
 
+@dataclass(frozen=True)
+class MatchedPoses:
+    """What becomes of every pose; all metrics follow from it.
+
+    Attributes:
+        images: I of them, by ascending id.
+        poses: Of each image.
+        matches: Of the M poses of all images, in that order.
+        scores: Of the same poses, (M,).
+        people: To find in each image and area range, (I, A).
+    """
+
+    images: list[ImageLabels]
+    poses: list[RankedPoses]
+    matches: Matches
+    scores: NDArray[np.float64]
+    people: NDArray[np.int64]
+
+    @property
+    def image_of_pose(self) -> NDArray[np.int64]:
+        """Index into ``images`` of every pose, (M,)."""
+        counts = [len(ranked.scores) for ranked in self.poses]
+        return np.repeat(np.arange(len(self.images)), counts)
+
+
+def match_poses(
+    ground_truth: LabelSet | Sequence[ImageLabels],
+    detections: Mapping[int, Poses],
+    skeleton: Skeleton,
+) -> MatchedPoses:
+    """Match the poses of every image with its people; arguments and errors as in `evaluate`."""
+    listed = ground_truth.images if isinstance(ground_truth, LabelSet) else ground_truth
+    images = sorted(listed, key=lambda image: image.image_id)
+    _check_ids(images, detections)
+    if skeleton == CROWDPOSE_14:
+        images = [replace(image, areas=_box_areas(image)) for image in images]
+    poses = [_rank(detections.get(image.image_id), image, len(skeleton)) for image in images]
+    matches = match(images, poses, np.array(skeleton.sigmas))
+    scores = np.concatenate([np.zeros(0)] + [ranked.scores for ranked in poses])
+    people = np.array([(~ignored_people(image)).sum(axis=1) for image in images], np.int64)
+    people = people.reshape(len(images), len(AREA_RANGES))
+    return MatchedPoses(images, poses, matches, scores, people)
+
+
 def evaluate(
     ground_truth: LabelSet | Sequence[ImageLabels],
     detections: Mapping[int, Poses],
@@ -102,19 +146,12 @@ def evaluate(
         DataError: Poses stand on an unknown image, have another number of keypoints, or are not
             finite.
     """
-    listed = ground_truth.images if isinstance(ground_truth, LabelSet) else ground_truth
-    images = sorted(listed, key=lambda image: image.image_id)
-    _check_ids(images, detections)
-    if skeleton == CROWDPOSE_14:
-        images = [replace(image, areas=_box_areas(image)) for image in images]
-    poses = [_rank(detections.get(image.image_id), image, len(skeleton)) for image in images]
-    matches = match(images, poses, np.array(skeleton.sigmas))
-    scores = np.concatenate([np.zeros(0)] + [ranked.scores for ranked in poses])
-    people = np.array([(~ignored_people(image)).sum(axis=1) for image in images], np.int64)
-    people = people.reshape(len(images), len(AREA_RANGES))
+    matched = match_poses(ground_truth, detections, skeleton)
+    images, poses, matches = matched.images, matched.poses, matched.matches
+    scores, people = matched.scores, matched.people
     precision, recall = _accumulate(matches, scores, people.sum(axis=0))
     everyone, medium, large = precision
-    easy, crowded, hard = _by_crowding(images, poses, matches, scores, people)
+    easy, crowded, hard = _by_crowding(matched)
     return KeypointAP(
         ap=float(everyone.mean()),
         ap50=float(everyone[0].mean()),
@@ -136,26 +173,17 @@ def _box_areas(image: ImageLabels) -> NDArray[np.float64]:
     return areas
 
 
-def _by_crowding(
-    images: list[ImageLabels],
-    poses: list[RankedPoses],
-    matches: Matches,
-    scores: NDArray[np.float64],
-    people: NDArray[np.int64],
-) -> list[float | None]:
+def _by_crowding(matched: MatchedPoses) -> list[float | None]:
     """Return the AP of the easy, medium and hard images; None for a subset without an image.
 
-    A pose is matched within its image, so a subset needs no matching of its own.
-
-    Args:
-        images: I of them; those without a crowd index are in no subset.
-        poses: Of each image.
-        matches: Of the M poses of all images.
-        scores: (M,).
-        people: To find in each image and area range, (I, A).
+    A pose is matched within its image, so a subset needs no matching of its own; images without a
+    crowd index are in none.
     """
-    subsets = [None if i.crowd_index is None else crowd_subset(i.crowd_index) for i in images]
-    image_of_pose = np.repeat(np.arange(len(images)), [len(ranked.scores) for ranked in poses])
+    matches, scores, people = matched.matches, matched.scores, matched.people
+    subsets = [
+        None if i.crowd_index is None else crowd_subset(i.crowd_index) for i in matched.images
+    ]
+    image_of_pose = matched.image_of_pose
     found: list[float | None] = []
     for name in SUBSETS:
         chosen = np.array([subset == name for subset in subsets], bool)
@@ -204,7 +232,7 @@ def _accumulate(
         scores: (M,).
         people: Number of people to find in each area range, (A,).
     """
-    precision = np.full((len(people), len(THRESHOLDS), len(_RECALLS)), UNDEFINED)
+    precision = np.full((len(people), len(THRESHOLDS), len(RECALLS)), UNDEFINED)
     recall = np.full(precision.shape[:2], UNDEFINED)
     order = np.argsort(-scores, kind="stable")
     found = (matches.person >= 0)[..., order]
@@ -225,11 +253,11 @@ def _precision_curve(
 ) -> tuple[NDArray[np.float64], float]:
     """Return the precision at each of the 101 recalls, and the recall of all poses."""
     if not len(right):
-        return np.zeros(len(_RECALLS)), 0.0
+        return np.zeros(len(RECALLS)), 0.0
     recall = right / people
     precision = right / (wrong + right + np.spacing(1))
     falling = np.maximum.accumulate(precision[::-1])[::-1]  # the best at this recall or a higher
-    reached = np.searchsorted(recall, _RECALLS, side="left")
+    reached = np.searchsorted(recall, RECALLS, side="left")
     return np.append(falling, 0.0)[reached], float(recall[-1])
 
 

@@ -53,7 +53,8 @@ class MobileStage:
 
 # Channels of the stem, and the stages behind it, of the backbones for which weights exist.
 _MOBILE = {
-    # MobileNetV2 at width 1.5, as MoveNet MultiPose has it.
+    # MobileNetV2 at width 1.5, as MoveNet MultiPose has it, without its last two blocks: 1.4 of
+    # 3.9 M parameters, and 7 % of its work.
     "mobile": (
         48,
         (
@@ -62,7 +63,7 @@ _MOBILE = {
             MobileStage(48, 3, 2, level=True),
             MobileStage(96, 4, 2),
             MobileStage(144, 3, 1, level=True),
-            MobileStage(240, 3, 2, level=True),
+            MobileStage(240, 1, 2, level=True),
         ),
     ),
     "efficientnet-lite0": (

@@ -92,7 +92,7 @@ class QuantizedConv2d(nn.Conv2d):
 
     Attributes:
         mode: As in `ActivationQuantizer`; ``observe`` computes in float.
-        limit: Largest integer weight: 127, or 63 where kernels add pairs of products in 16 bits.
+        limit: Largest integer weight: 127 of 8 bits, 63 of 7.
         per_channel: One scale per output channel instead of the same for all.
     """
 
@@ -114,7 +114,7 @@ class QuantizedConv2d(nn.Conv2d):
                 bias=conv.bias is not None,
             )
         quantized.weight, quantized.bias = conv.weight, conv.bias
-        quantized.limit = 2 ** (rule.bits - 1) - 1
+        quantized.limit = largest_integer(rule.bits)
         quantized.per_channel = rule.per_channel
         return quantized.train(conv.training)
 
@@ -141,6 +141,11 @@ class QuantizedConv2d(nn.Conv2d):
         """Convolve (B, C_in, H, W), with weights on the int8 grid in ``fake`` mode."""
         weight = self._rounded_weight() if self.mode == "fake" else self.weight
         return self._conv_forward(x, weight, self.bias)
+
+
+def largest_integer(bits: int) -> int:
+    """Return the largest integer of a symmetric range of ``bits`` signed bits."""
+    return int(2 ** (bits - 1) - 1)
 
 
 def set_mode(network: nn.Module, mode: Mode) -> None:

@@ -23,6 +23,7 @@ from erpose_edge.network.pose_network import ERPose
 from erpose_edge.quantization.fake_quantize import (
     ActivationQuantizer,
     QuantizedConv2d,
+    largest_integer,
     quantized_convolutions,
 )
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from erpose_edge.quantization.recipe import Policy
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish)
+_NEVER_NEGATIVE = (nn.ReLU, nn.ReLU6)
 # These only pick or copy values, so what they give is on the scale of what they take.
 _VALUE_KEEPING = (nn.MaxPool2d, nn.Upsample, torch.cat, operator.getitem, "chunk", "detach")
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -124,9 +126,46 @@ def _place(network: nn.Module, policy: Policy, int8: Container[str]) -> fx.Graph
         if isinstance(conv, nn.Conv2d) and name in int8:
             module.set_submodule(name, QuantizedConv2d.from_float(conv, policy.weights))
     _quantize_activations(module)
+    _limit_where_signed(module, policy)
     module.graph.lint()
     module.recompile()
     return module
+
+
+def _limit_where_signed(module: fx.GraphModule, policy: Policy) -> None:
+    """Give convolutions whose input can be negative the bits that the policy has for them."""
+    graph = module.graph
+    # One scale is for all tensors of a group: one of them that is signed makes the others so.
+    signed: set[str] = set()
+    positive: dict[fx.Node, bool] = {}
+    for node in graph.nodes:
+        operation = _operation(module, node) if node.op != "output" else None
+        if isinstance(operation, ActivationQuantizer) and not positive[node.args[0]]:
+            signed.add(str(node.target))
+        if isinstance(operation, _NEVER_NEGATIVE):
+            positive[node] = True
+        elif _is(operation, (*_VALUE_KEEPING, *_ADDITIONS, ActivationQuantizer)):
+            positive[node] = all(positive[source] for source in node.all_input_nodes)
+        else:
+            positive[node] = False
+    for node in graph.nodes:
+        conv = _operation(module, node) if node.op == "call_module" else None
+        if isinstance(conv, QuantizedConv2d) and not _quantizers_of(module, node).isdisjoint(
+            signed
+        ):
+            bits = min(policy.weights.bits, policy.weights.bits_where_signed)
+            conv.limit = largest_integer(bits)
+
+
+def _quantizers_of(module: fx.GraphModule, node: fx.Node) -> set[str]:
+    """Return the names of the quantizers whose values ``node`` reads, copied or not."""
+    found = set()
+    for source in node.all_input_nodes:
+        if isinstance(_operation(module, source), ActivationQuantizer):
+            found.add(str(source.target))
+        elif _is(_operation(module, source), _VALUE_KEEPING):
+            found |= _quantizers_of(module, source)
+    return found
 
 
 def _fold_batch_norm(module: fx.GraphModule) -> None:

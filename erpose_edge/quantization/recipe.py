@@ -68,11 +68,14 @@ class WeightRule(StrictModel):
     """How the weights of a quantized convolution become integers: symmetric, zero point 0.
 
     Attributes:
-        bits: 8, or 7 where an engine's int8 kernels saturate (AVX2 without VNNI).
+        bits: Of convolutions whose input is never negative, as behind ReLU.
+        bits_where_signed: Of all others. Int8 kernels for AVX2 without VNNI saturate there with 8
+            bits; 8 is for networks that never run on such a processor.
         per_channel: One scale per output channel instead of one per tensor.
     """
 
     bits: Annotated[int, Field(ge=7, le=8)] = 8
+    bits_where_signed: Annotated[int, Field(ge=7, le=8)] = 7
     per_channel: bool = True
 
 
@@ -111,6 +114,10 @@ class Policy(StrictModel):
         weights: Of all other convolutions.
         activations: Their inputs and outputs.
         dialects: By engine.
+        max_extra_conversions: QUANTIZE and DEQUANTIZE operations that an engine's file may have
+            beyond the needed ones: one where an int8 layer reads what a float layer made (behind
+            the stem), one for every int8 tensor that a float layer reads (in front of the head's
+            outputs). Every further one is the border of a float island, or a change of scale.
     """
 
     description: Text
@@ -118,6 +125,7 @@ class Policy(StrictModel):
     weights: WeightRule = WeightRule()
     activations: ActivationRule = ActivationRule()
     dialects: dict[Literal["openvino", "onnxruntime", "tensorrt", "tflite"], Dialect]
+    max_extra_conversions: Whole = 0
 
     def is_float(self, module: str) -> bool:
         """Return whether the module called ``module`` (as in ``named_modules``) stays float."""

@@ -116,7 +116,8 @@ class PoseEstimator:
         self.score_threshold = (
             self.contract.score_threshold if score_threshold is None else score_threshold
         )
-        self._preprocessor = Preprocessor(self.contract.input_size)
+        layout = self.artifact.manifest.input.layout if self.artifact else "NCHW"
+        self._preprocessor = Preprocessor(self.contract.input_size, layout)
 
     @property
     def skeleton(self) -> Skeleton:

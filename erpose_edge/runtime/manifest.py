@@ -20,6 +20,7 @@ from erpose_edge.skeleton import skeleton_named
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 PRECISIONS = ("fp32", "fp16", "int8")
+LAYOUTS = ("NCHW", "NHWC")
 _DIGEST = "manifest_sha256"
 
 
@@ -29,8 +30,9 @@ class InputSpec:
 
     Attributes:
         name: Of the tensor in the graph.
-        shape: (1, 3, H, W).
-        layout: "NCHW", RGB.
+        shape: (1, 3, H, W), or (1, H, W, 3) for the other layout.
+        layout: Of its memory: "NCHW", or "NHWC" as TFLite has it; RGB. Maps of ``raw`` leave the
+            model in the same layout. Whoever runs a `Runner` sees NCHW in any case.
         range: Lowest and highest value, (0, 1).
     """
 
@@ -137,7 +139,8 @@ class Manifest:
     @property
     def input_size(self) -> tuple[int, int]:
         """(height, width) of the input in pixels."""
-        return self.input.shape[2], self.input.shape[3]
+        first = self.input.layout.index("H")
+        return self.input.shape[first], self.input.shape[first + 1]
 
     def to_bytes(self) -> bytes:
         """Return the one way to write this manifest."""
@@ -229,12 +232,13 @@ def _input(fields: Fields) -> InputSpec:
     spec = InputSpec(
         name=fields.text("name"),
         shape=fields.integers("shape", 1, 8192),
-        layout=fields.choice("layout", ("NCHW",)),
+        layout=fields.choice("layout", LAYOUTS),
         range=fields.pair("range"),
     )
     fields.end()
-    if len(spec.shape) != 4 or spec.shape[:2] != (1, 3):
-        raise fields.error("shape", "[1, 3, height, width]", list(spec.shape))
+    expected = "[1, 3, height, width]" if spec.layout == "NCHW" else "[1, height, width, 3]"
+    if len(spec.shape) != 4 or (spec.shape[0], spec.shape[spec.layout.index("C")]) != (1, 3):
+        raise fields.error("shape", expected, list(spec.shape))
     return spec
 
 

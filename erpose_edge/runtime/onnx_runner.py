@@ -14,7 +14,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     NotImplemented,
 )
 
-from erpose_edge.runtime.runner import check_tensors, load_error, usable_cores
+from erpose_edge.runtime.runner import check_images, check_tensors, load_error, usable_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,9 @@ class OnnxRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.threads = usable_cores() if threads is None else threads
         options.intra_op_num_threads = self.threads
-        path = artifact.file(".onnx")
+        # TensorRT's artifacts have two graphs, and only one of them is float16 as it is written.
+        typed = ("model_typed.onnx",) if artifact.manifest.precision == "fp16" else ()
+        path = artifact.file(*typed, "model.onnx", ".onnx")
         try:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -55,10 +57,12 @@ class OnnxRunner:
         )
         self.engine = f"ONNX Runtime {ort.__version__}"
         self._input = artifact.manifest.input.name
+        self._size = artifact.manifest.input_size
         self._outputs = [spec.name for spec in artifact.manifest.outputs]
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network; see `Runner.run`."""
-        images = np.ascontiguousarray(images, np.float32)
+        check_images(images, self._size)
+        images = np.ascontiguousarray(images)
         arrays = self._session.run(self._outputs, {self._input: images})
         return dict(zip(self._outputs, arrays))  # noqa: B905 - boards run Python 3.8

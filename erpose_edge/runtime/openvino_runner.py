@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino as ov
 
-from erpose_edge.runtime.runner import check_tensors, load_error
+from erpose_edge.runtime.runner import check_images, check_tensors, load_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class OpenvinoRunner:
         self.threads = int(self.compiled.get_property("INFERENCE_NUM_THREADS"))
         self._request = self.compiled.create_infer_request()
         self._input = manifest.input.name
+        self._size = manifest.input_size
         self._outputs = {
             spec.name: self._request.get_tensor(spec.name).data for spec in manifest.outputs
         }
@@ -55,7 +56,8 @@ class OpenvinoRunner:
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network; see `Runner.run`."""
         if images is not self._images:
-            images = np.ascontiguousarray(images, np.float32)
+            check_images(images, self._size)
+            images = np.ascontiguousarray(images)
             self._request.set_tensor(self._input, ov.Tensor(images, shared_memory=True))
             self._images = images  # the engine reads this memory: keep it alive
         self._request.infer()

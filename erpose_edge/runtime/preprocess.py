@@ -154,11 +154,20 @@ class Preprocessor:
 
     The array it returns is overwritten by the next call. Taking new memory for every frame costs as
     much as the arithmetic.
+
+    Args:
+        input_size: (height, width) in input pixels.
+        layout: Of the memory, "NCHW" or "NHWC"; the array's shape and values are the same in both,
+            but an engine that takes one of them would have to copy the other in strides.
     """
 
-    def __init__(self, input_size: tuple[int, int]) -> None:
+    def __init__(self, input_size: tuple[int, int], layout: str = "NCHW") -> None:
         self._input_size = input_size
-        self._images = np.empty((1, 3, *input_size), np.float32)
+        self._channels_last = layout == "NHWC"
+        if self._channels_last:
+            self._images = np.empty((1, *input_size, 3), np.float32).transpose(0, 3, 1, 2)
+        else:
+            self._images = np.empty((1, 3, *input_size), np.float32)
         self._fit: _Fit | None = None
         self._planes: list[NDArray[np.uint8]] = []
         self._steps: dict[int, NDArray[np.uint8]] = {}
@@ -181,17 +190,25 @@ class Preprocessor:
             fit = self._start(_size(image))
         height, width = fit.size
         top, left = fit.letterbox.pad_y, fit.letterbox.pad_x
-        cv2.split(_scaled(image, fit, self._steps), self._planes)
+        scaled = _scaled(image, fit, self._steps)
         region = self._images[0, :, top : top + height, left : left + width]
+        # Memory bounds this step; cv2 at least writes it with several threads.
+        if self._channels_last:
+            cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB, dst=self._planes[0])
+            cv2.LUT(self._planes[0], _LEVELS, dst=region.transpose(1, 2, 0))
+            return self._images, fit.letterbox
+        cv2.split(scaled, self._planes)
         for channel, plane in enumerate(self._planes):
-            # Memory bounds this step; cv2 at least writes it with several threads.
             cv2.LUT(plane, _LEVELS, dst=region[2 - channel])
         return self._images, fit.letterbox
 
     def _start(self, source_size: tuple[int, int]) -> _Fit:
         self._fit = _fit(source_size, self._input_size)
         self._images.fill(_LEVELS[PADDING])
-        self._planes = [np.empty(self._fit.size, np.uint8) for _ in range(3)]
+        if self._channels_last:
+            self._planes = [np.empty((*self._fit.size, 3), np.uint8)]
+        else:
+            self._planes = [np.empty(self._fit.size, np.uint8) for _ in range(3)]
         self._steps = {}
         return self._fit
 

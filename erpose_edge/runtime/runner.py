@@ -6,7 +6,13 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from erpose_edge.errors import IntegrityError, MissingExtraError, RequestError, TargetError
+from erpose_edge.errors import (
+    ImageError,
+    IntegrityError,
+    MissingExtraError,
+    RequestError,
+    TargetError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,13 +42,18 @@ class Runner(Protocol):
 
         Returns:
             Outputs by name, valid until the next call: an engine may write into them again.
+
+        Raises:
+            ImageError: ``images`` are of another shape or type.
         """
 
 
-# engine → module, class, package to import, extra that brings it
-_ENGINES = {
+# engine → module, class, package to import (None: the module finds one), extra that brings it
+_ENGINES: dict[str, tuple[str, str, str | None, str]] = {
     "openvino": ("openvino_runner", "OpenvinoRunner", "openvino", "openvino"),
     "onnxruntime": ("onnx_runner", "OnnxRunner", "onnxruntime", "ort"),
+    "tflite": ("tflite_runner", "TfliteRunner", None, "tflite"),
+    "tensorrt": ("tensorrt.runner", "TensorrtRunner", None, "tensorrt"),
 }
 
 
@@ -68,19 +79,24 @@ def open_runner(artifact: Artifact, threads: int | None = None) -> Runner:
     if threads is not None and threads < 1:
         raise RequestError(f"threads: expected at least 1, got {threads}; leave it out")
     module, runner, package, extra = _ENGINES[name]
+    if package is not None:
+        _require(name, package, extra)
+    opened: Runner = getattr(importlib.import_module(f"erpose_edge.runtime.{module}"), runner)(
+        artifact, threads
+    )
+    return opened
+
+
+def _require(engine: str, package: str, extra: str) -> None:
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:  # the engine is there, but broken
             raise
         raise MissingExtraError(
-            f"{name}: expected the package {package}, got none; "
+            f"{engine}: expected the package {package}, got none; "
             f"run: pip install 'erpose-edge[{extra}]'"
         ) from None
-    opened: Runner = getattr(importlib.import_module(f"erpose_edge.runtime.{module}"), runner)(
-        artifact, threads
-    )
-    return opened
 
 
 def usable_cores() -> int:
@@ -88,6 +104,23 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_images(images: NDArray[np.float32], size: tuple[int, int]) -> None:
+    """Refuse what an engine would silently cast or stretch to its input.
+
+    Args:
+        images: To be run.
+        size: (height, width) of the network's input.
+
+    Raises:
+        ImageError: They are not float32 (1, 3, height, width).
+    """
+    if images.dtype.name != "float32" or images.shape != (1, 3, *size):
+        raise ImageError(
+            f"images: expected float32 {(1, 3, *size)}, got {images.dtype.name} {images.shape}; "
+            "preprocess them for the input size of the manifest"
+        )
 
 
 def check_tensors(artifact: Artifact, inputs: Iterable[str], outputs: Iterable[str]) -> None:

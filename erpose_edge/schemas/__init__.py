@@ -9,7 +9,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-NAMES = ("bench", "deploy", "info", "predict", "validate")
+NAMES = (
+    "bench",
+    "deploy",
+    "info",
+    "lint",
+    "parity",
+    "predict",
+    "sensitivity",
+    "trt-check",
+    "validate",
+)
 
 
 def load_schema(name: str) -> dict[str, Any]:

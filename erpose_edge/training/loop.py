@@ -26,7 +26,8 @@ from erpose_edge.training.loader import (
     load_batches,
     rgb_input,
 )
-from erpose_edge.training.objective import Features, Objective
+from erpose_edge.training.objective import Features
+from erpose_edge.training.people import People
 from erpose_edge.training.pretrained import FrozenBackbone
 from erpose_edge.training.schedule import AveragedWeights, learning_rate_factor, make_optimizer
 from erpose_edge.training.state import (
@@ -39,6 +40,9 @@ from erpose_edge.training.state import (
 from erpose_edge.training.teacher import Seen, Teacher, imitation_loss
 
 SAVE_EVERY_S = 120.0
+
+
+Loss = Callable[[Any, People, float], tuple[Tensor, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Run:
 
     Attributes:
         module: Gives `TrainingOutputs` for RGB images in [0, 1].
-        objective: The loss.
+        objective: The loss and its parts, from what the module gives, the labels and the epochs
+            so far.
         training_set: The samples.
         config: Epochs, optimizer, schedule.
         folder: Where state and metrics go.
@@ -76,7 +81,7 @@ class Run:
     """
 
     module: nn.Module
-    objective: Objective
+    objective: Loss
     training_set: TrainingSet
     config: TrainingConfig
     folder: Path

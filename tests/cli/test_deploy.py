@@ -1,6 +1,7 @@
 """The whole on a real engine: bundled weights, artifacts, accuracy, latency, verdict."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ def small_profile(tmp_path):
         text.replace("name: openvino-cpu", "name: small")
         .replace("min_retention: 0.99", "min_retention: 0.5")
         .replace("min_speedup_vs_fp32: 1.1", "min_speedup_vs_fp32: 0.1")
+        .replace("[int8, mixed, fp16, fp32]", "[int8, mixed, fp32]")
     )
     return path
 
@@ -47,14 +49,14 @@ def test_the_bundled_weights_pass_and_stdout_is_one_document_of_the_schema(deplo
     assert code == 0, err
     assert set(load_schema("deploy")["properties"]) <= set(document)
     assert (document["verdict"], document["chosen"]) == ("pass", "int8")
-    assert [c["precision"] for c in document["candidates"]] == ["int8", "fp32"]
+    assert [c["precision"] for c in document["candidates"]] == ["int8", "mixed", "fp32"]
     assert all(c["ap"] > 0 and c["p99_ms"] >= c["p50_ms"] > 0 for c in document["candidates"])
     assert json.loads((folder / "verdict.json").read_text())["chosen"] == "int8"
     assert read_artifact(document["artifact"]).manifest.precision == "int8"
     assert document["pictures"]
     for picture in document["pictures"]:
         height, width = read_image(picture).shape[:2]
-        assert width > 2 * height  # fp32 and int8 side by side
+        assert width > 3 * height  # fp32, int8 and mixed side by side
 
 
 def test_the_artifact_finds_the_poses_of_its_self_test(deployed):
@@ -92,11 +94,25 @@ def test_weights_that_are_not_quantized_are_calibrated_and_it_is_said(deployed):
     assert (folder / "calibrated.safetensors").is_file()
 
 
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [("nonsense", "nonsense"), ("jetson-orin", "planned")],
-)
-def test_a_target_that_cannot_be_served_ends_with_5_in_one_line(target, reason, capfd):
+def test_times_of_a_machine_that_is_not_the_device_are_shown_and_not_judged(
+    small_profile, deployed
+):
+    text = small_profile.read_text().replace("min_speedup_vs_fp32: 0.1", "min_speedup_vs_fp32: 99")
+    small_profile.write_text(text + "device_tree: [another,board]\n")
+    code, out, _, _ = deployed("--json")
+    document = json.loads(out)
+    assert (code, document["chosen"], document["judged_time"]) == (0, "int8", False)
+    assert all(candidate["p50_ms"] > 0 for candidate in document["candidates"])
+    assert any("were not judged" in note for note in document["notes"])
+    assert any("benchmark_device.py" in step for step in document["remaining"])
+
+
+@pytest.mark.parametrize(("target", "reason"), [("nonsense", "nonsense"), ("later", "planned")])
+def test_a_target_that_cannot_be_served_ends_with_5_in_one_line(target, reason, tmp_path, capfd):
+    if target == "later":
+        text = find_resource("targets", "openvino-cpu").read_text()
+        target = str(tmp_path / "later.yaml")
+        Path(target).write_text(text.replace("status: available", "status: planned"))
     assert main(["deploy", "--target", target]) == 5
     out, err = capfd.readouterr()
     assert out == ""

@@ -6,8 +6,10 @@ from quantized_network import float_network
 
 from erpose_edge.cli.app import main
 from erpose_edge.config import load_config
+from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
 from erpose_edge.network.checkpoint import Weights, load_weights, save_weights
-from erpose_edge.quantization.checkpoint import deployed_network
+from erpose_edge.quantization.checkpoint import activation_scales, deployed_network
+from erpose_edge.quantization.observers import METHODS
 
 SMALL = ["--cfg", "tiny", "--set", "network.input_size=[64, 64]"]
 
@@ -34,6 +36,34 @@ def test_json_is_the_only_thing_on_stdout(weights, tmp_path, capsys):
     assert read.details["int8"] == document["int8"]
     assert deployed_network(read, quantized=True) is not None
     assert load_config(out / "config.yaml").qat.epochs == 0
+
+
+@pytest.mark.slow
+def test_every_observer_makes_weights_that_deploy_takes(weights, tmp_path, capsys):
+    """Post-training quantization is fine-tuning for 0 epochs; observers differ in scales alone."""
+    scales, state = {}, {}
+    for observer in METHODS:
+        out = tmp_path / observer
+        arguments = ["qat", *SMALL, "--weights", str(weights), "--epochs", "0", "--no-validate"]
+        arguments += ["--set", f"qat.observer={observer}", "--out", str(out)]
+        assert main(arguments) == 0
+        read = load_weights(out / "weights.safetensors")
+        assert read.config["qat"]["observer"] == observer
+        network = deployed_network(read, quantized=True)
+        scales[observer] = activation_scales(network)
+        state[observer] = {n: t for n, t in read.state.items() if not n.endswith(".scale")}
+        assert load_config(out / "config.yaml").qat.observer == observer
+    assert "next: erpose-edge deploy --weights" in capsys.readouterr().err
+    for observer in METHODS[1:]:
+        assert all(torch.equal(state["minmax"][n], t) for n, t in state[observer].items())
+        narrower = [scales[observer][n] <= s * 1.0001 for n, s in scales["minmax"].items()]
+        assert all(narrower), observer  # nothing beyond what was seen
+        assert scales[observer] != scales["minmax"]
+    assert scales["percentile"] != scales["mse"]
+    request = ExportRequest("t", "openvino", "int8", "raw")
+    artifact = export_artifact(load_weights(tmp_path / "mse" / "weights.safetensors"), request,
+                               tmp_path / "artifact")  # fmt: skip
+    assert artifact.manifest.scales == scales["mse"]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ def test_targets_lists_every_target_with_its_status(capsys):
     assert main(["targets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in list_resources("targets"):
-        (line,) = [line for line in lines if line.startswith(name)]
+        (line,) = [line for line in lines if line.partition(" ")[0] == name]
         assert "available" in line or "planned" in line
 
 
@@ -29,7 +29,9 @@ def test_show_prints_a_file_that_can_be_used_again(capsys, tmp_path):
 
 def test_show_as_json(capsys):
     assert main(["targets", "show", "jetson-orin", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["status"] == "planned"
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] == "available"
+    assert document["tensorrt"]["compute_capability"] == "8.7"
 
 
 def test_an_unknown_target_ends_with_5(capsys):

@@ -32,8 +32,8 @@ print(len({modules!r}))
 
 def modules_of(package: str) -> list[str]:
     folder = Path(erpose_edge.__file__).parent / package.replace(".", "/")
-    names = [f"erpose_edge.{package}"]
-    return names + [f"erpose_edge.{package}.{m.name}" for m in pkgutil.iter_modules([str(folder)])]
+    name = f"erpose_edge.{package}"
+    return [name, *(m.name for m in pkgutil.walk_packages([str(folder)], f"{name}."))]
 
 
 def import_without(blocked, modules):
@@ -51,7 +51,12 @@ def test_the_device_side_imports_without_torch_and_without_any_engine(package):
 
 
 @pytest.mark.parametrize(
-    ("engine", "module"), [("openvino", "openvino_runner"), ("onnxruntime", "onnx_runner")]
+    ("engine", "module"),
+    [
+        ("openvino", "openvino_runner"),
+        ("onnxruntime", "onnx_runner"),
+        ("ai_edge_litert", "tflite_runner"),
+    ],
 )
 def test_a_runner_needs_its_engine_and_nothing_else(engine, module):
     pytest.importorskip(engine)

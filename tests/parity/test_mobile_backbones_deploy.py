@@ -71,3 +71,38 @@ def test_openvino_runs_all_of_it_in_int8_and_finds_the_same(backbone):
         (name,) = port.get_names() & expected.keys()
         noise = abs(expected[name] - exact[name]).mean()
         assert abs(found[port] - expected[name]).mean() < DEEP_NOISE * noise
+
+
+@pytest.mark.slow
+def test_onnxruntime_runs_all_of_it_in_int8_and_finds_the_same():
+    """It wants uint8 at both ends of a convolution, and some tensors are signed here."""
+    ort = pytest.importorskip("onnxruntime")
+    from erpose_edge.exporters.dialect import spelled_for
+    from erpose_edge.exporters.onnx import export_onnx, serialize
+    from erpose_edge.exporters.onnxruntime import convolution_precisions
+    from erpose_edge.exporters.read_back import require_int8
+
+    policy = load_policy("narrow-weights")
+    float_net = network_of("mobile")
+    network, images = quantized_network(float_net, policy), smooth_images(1, 60, SIZE)
+    model = export_onnx(network, "raw", SIZE, 10)
+    spelled = spelled_for("onnxruntime", model, policy.dialects["onnxruntime"])
+    precisions = convolution_precisions(spelled)
+    int8 = list(quantized_convolutions(network))
+    require_int8("onnxruntime", precisions, int8)
+    assert {precisions[name] for name in int8} == {"u8"}
+    exact, expected = outputs(float_net, images), outputs(network, images)
+
+    def in_onnxruntime(graph, level):
+        options = ort.SessionOptions()
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+        session = ort.InferenceSession(serialize(graph), options)
+        names = [port.name for port in session.get_outputs()]
+        return dict(zip(names, session.run(names, {"images": images.numpy()}), strict=True))
+
+    as_written, fused = (in_onnxruntime(spelled, f"ORT_{how}_ALL") for how in ("DISABLE", "ENABLE"))
+    shared = in_onnxruntime(model, "ORT_DISABLE_ALL")
+    for name, values in expected.items():
+        assert abs(as_written[name] - shared[name]).max() < 1e-5  # the spelling changes no value
+        noise = abs(values - exact[name]).mean()
+        assert abs(fused[name] - values).mean() < DEEP_NOISE * noise

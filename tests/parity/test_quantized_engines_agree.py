@@ -19,14 +19,13 @@ import numpy as np
 import pytest
 import torch
 from quantized_network import float_network, quantized_network, smooth_images
-from torch import nn
+from shallow_network import SIZE, shallow, shallow_policy
 
 from erpose_edge.errors import ExportError
 from erpose_edge.exporters import onnxruntime, openvino
 from erpose_edge.exporters.dialect import not_negative_as_uint8, spelled_for
 from erpose_edge.exporters.onnx import export_onnx, serialize
 from erpose_edge.exporters.read_back import require_int8
-from erpose_edge.network.blocks import ConvBlock, CspBlock, PoolPyramid
 from erpose_edge.network.pose_network import DeployNetwork, output_names
 from erpose_edge.quantization.fake_quantize import quantized_convolutions, set_mode
 from erpose_edge.quantization.prepare import fold
@@ -36,7 +35,6 @@ onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 ov = pytest.importorskip("openvino")
 
-SIZE = (96, 128)
 MAX_POSES = 10
 
 # Largest differences of a shallow network's outputs.
@@ -46,54 +44,6 @@ FLOAT_LOGIT = 1e-3  # plain float graphs
 # Mean differences in units of the mean difference that quantization itself makes.
 FUSED_NOISE = 1.0  # ONNX Runtime's own int8 kernels: they round biases and sums once more
 DEEP_NOISE = 1.5  # any engine, whole ER-Pose-n with random weights
-
-
-class Shallow(nn.Module):
-    """Every kind of layer of an `ERPose`, and not more of them than that takes."""
-
-    def __init__(self, activation="relu"):
-        super().__init__()
-
-        def block(c_in, c_out, kernel=1, stride=1, groups=1):
-            return ConvBlock(c_in, c_out, kernel, stride, groups, activation=activation)
-
-        self.stem = block(3, 16, 3, 2)
-        self.stride_8 = nn.Sequential(block(16, 16, 3, 2), block(16, 32, 3, 2))
-        self.split = CspBlock(32, 32, 2, residual=True, activation=activation)
-        self.stride_16 = nn.Sequential(block(32, 32, 3, 2), PoolPyramid(32, activation=activation))
-        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
-        self.join = block(64, 32, 3)
-        self.stride_32 = nn.Sequential(block(32, 32, 3, 2), block(32, 32, 3, groups=32))
-        self.heads = nn.ModuleList(
-            nn.ModuleList(nn.Conv2d(32, c, 1) for _ in range(3)) for c in (1, 34, 17)
-        )
-
-    def forward(self, images):
-        fine = self.split(self.stride_8(self.stem(images)))
-        middle = self.stride_16(fine)
-        fine = self.join(torch.cat([self.enlarge(middle), fine], 1))
-        levels = [fine, middle, self.stride_32(middle)]
-        return tuple([h(x) for h, x in zip(kind, levels, strict=True)] for kind in self.heads)
-
-
-def shallow_policy():
-    """Return the default policy under the names of `Shallow`."""
-    return load_policy("default").model_copy(update={"keep_float": ["stem", "heads.*"]})
-
-
-def shallow(activation="relu"):
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        network = Shallow(activation).train()
-        for kind, scale in zip(network.heads, (1.0, 0.3, 1.0), strict=True):
-            for head in kind:
-                nn.init.normal_(head.weight, std=scale)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = None
-        network(smooth_images(8, 0, SIZE))
-    return network.eval()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,50 @@ from erpose_edge.validate.budget import Budget, Candidate, judge
 jsonschema = pytest.importorskip("jsonschema")
 
 MS = {"p50": 1.0, "p90": 2.0, "p99": 3.0}
+EFFECT = {
+    "oks_loss": 0.02,
+    "ap": 0.48,
+    "ap_change": -0.02,
+    "snr_db": {"scores": 12.5, "keypoints": None},
+}
+SIDE = {
+    "source": "a",
+    "kind": "artifact",
+    "engine": "OpenVINO 2026.0",
+    "precision": "int8",
+    "contract": "compact",
+    "input_size": [640, 640],
+}
 EXAMPLES = {
+    "parity": {
+        "verdict": {
+            "parity": False,
+            "stage": "P3",
+            "kind": "precision",
+            "side": None,
+            "layer": "neck.up_8.split.conv",
+            "cause": "one layer is wrong by itself",
+            "advice": "look at its scales",
+            "notes": [],
+        },
+        "a": SIDE,
+        "b": SIDE,
+        "pair": "int8",
+        "pictures": 4,
+        "stages": [
+            {
+                "name": "P3",
+                "ok": False,
+                "measured": {"snr_db": 1.5},
+                "budget": {"snr_db": 2.0},
+                "misses": ["SNR: expected at least 2 dB, got 1.5 dB"],
+                "missing": None,
+            }
+        ],
+        "layers": [
+            {"name": "backbone.stem.conv", "snr_db": 45.5, "before_db": 30.0, "drop_db": 0.0}
+        ],
+    },
     "info": {"parameters": 2_500_000, "gflops": 6.5, "input_size": [640, 640], "stages": [{}]},
     "validate": Accuracy(
         KeypointAP(
@@ -31,6 +74,86 @@ EXAMPLES = {
         "fps": 30.5,
         "unstable": False,
         "cpu": {"model": "Some CPU", "flags": ["avx2"], "threads": 2},
+    },
+    "lint": {
+        "engine": None,
+        "errors": 1,
+        "warnings": 0,
+        "notes": 0,
+        "summary": {
+            "nodes": 3,
+            "quantize": 1,
+            "dequantize": 1,
+            "convolutions": 1,
+            "int8_convolutions": 0,
+            "macs": 1000,
+            "float_macs": 1000,
+            "float_share": 1.0,
+            "islands": 0,
+        },
+        "findings": [
+            {
+                "rule": "broken-scale",
+                "severity": "error",
+                "node": "q",
+                "op": "QuantizeLinear",
+                "what": "scale 0 in 1 of 1 places",
+                "cost": "every value becomes 0 or is no number",
+                "mend": "calibrate again: the range was empty or not finite",
+                "nodes": ["q"],
+            }
+        ],
+    },
+    "sensitivity": {
+        "images": 10,
+        "people": 30,
+        "fp32": {"ap": 0.5},
+        "int8": EFFECT,
+        "layers": [
+            {"layer": "neck.up_8.join.conv", "rank": 1, **EFFECT, "without": None},
+            {"layer": "neck.up_8.split.conv", "rank": 2, **EFFECT, "without": EFFECT},
+        ],
+        "search": {
+            "met": True,
+            "keep_float": ["neck.up_8.join.conv"],
+            "retention": 0.993,
+            "modelled_ms": 11.5,
+            "steps": [
+                {
+                    "change": "as quantized",
+                    "float_layers": 0,
+                    "retention": 0.97,
+                    "modelled_ms": 11.0,
+                    "met": False,
+                }
+            ],
+            "policy": "runs/sensitivity/policy.yaml",
+            "fp32_ms": {"neck.up_8.join.conv": 0.8},
+            "int8_ms": {"neck.up_8.join.conv": 0.3},
+            "boundary_ms": 0.2,
+            "rest_ms": [1.0, 0.7],
+            "latency_model": {"fp32": {"modelled_ms": 20.0, "measured_ms": 21.0, "error": -0.048}},
+        },
+    },
+    "trt-check": {
+        "tool": "tensorrt-rtx 1.7.1.116",
+        "passed": False,
+        "files": [
+            {
+                "file": "model.onnx",
+                "passed": False,
+                "violations": [{"node": "q", "rule": "zero point 0", "got": "3"}],
+                "parsed": False,
+                "built": False,
+                "layers": None,
+                "engine_mb": None,
+                "seconds": 0.5,
+                "errors": ["q (QuantizeLinear): Non-zero zero point is not supported"],
+                "warnings": [],
+            }
+        ],
+        "proves": [],
+        "does_not_prove": ["speed"],
     },
     "predict": {
         "images": [
@@ -73,7 +196,10 @@ def test_the_example_keeps_to_it_also_with_further_keys(name):
 
 def test_a_failed_verdict_keeps_to_it():
     verdict = judge([Candidate("fp32", 0, None, 20, 22, 11)], Budget(min_retention=0.99))
-    assert errors("deploy", {**verdict.to_json(), "artifact": None, "notes": [], "remaining": []}) == []
+    assert (
+        errors("deploy", {**verdict.to_json(), "artifact": None, "notes": [], "remaining": []})
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,6 +211,8 @@ def test_every_promised_key_is_required(name):
 
 
 WRONG = {
+    "kind of luck": ("parity", ("verdict", "kind"), "luck"),
+    "SNR of null": ("parity", ("layers", 0, "snr_db"), None),
     "AP of 50": ("validate", ("ap",), 50),
     "AP of null": ("validate", ("ap",), None),
     "AP of a subset above 1": ("validate", ("ap_crowd_easy",), 1.5),
@@ -94,6 +222,13 @@ WRONG = {
     "flags as text": ("bench", ("cpu", "flags"), "avx2"),
     "keypoint of two numbers": ("predict", ("images", 1, "poses", 0, "keypoints"), [[1, 2]]),
     "score of 2": ("predict", ("images", 1, "poses", 0, "score"), 2),
+    "severity of fatal": ("lint", ("findings", 0, "severity"), "fatal"),
+    "share above 1": ("lint", ("summary", "float_share"), 1.5),
+    "a finding without its node": ("trt-check", ("files", 0, "violations", 0), {"rule": "r"}),
+    "no graph at all": ("trt-check", ("files",), []),
+    "OKS lost of 2": ("sensitivity", ("layers", 0, "oks_loss"), 2),
+    "rank 0": ("sensitivity", ("layers", 1, "rank"), 0),
+    "time below zero": ("sensitivity", ("search", "fp32_ms", "neck.up_8.join.conv"), -1),
     "verdict of maybe": ("deploy", ("verdict",), "maybe"),
     "precision of int4": ("deploy", ("candidates", 0, "precision"), "int4"),
 }

@@ -24,14 +24,14 @@ def test_the_cpu_targets_are_available_and_fall_back_to_fp32(name):
     assert profile.budget.min_retention == 0.99
 
 
-@pytest.mark.parametrize("name", ["jetson-orin", "tflite-android-cpu"])
-def test_a_planned_target_is_refused_with_the_way_out(name):
+def test_a_planned_target_is_refused_with_the_way_out():
+    planned = load_profile("jetson-orin").model_copy(update={"status": "planned"})
     with pytest.raises(TargetError) as caught:
-        require_available(load_profile(name))
-    assert str(caught.value).startswith(
-        f"target {name}: expected a target that this version serves "
-        "(onnxruntime-cpu, openvino-cpu), got one that is planned; `erpose-edge export`"
-    )
+        require_available(planned)
+    message = str(caught.value)
+    assert message.startswith("target jetson-orin: expected a target that this version serves (")
+    assert "openvino-cpu" in message
+    assert "got one that is planned; `erpose-edge export`" in message
     assert caught.value.exit_code == 5
 
 

@@ -157,7 +157,7 @@ def test_a_model_with_other_outputs_than_the_manifest_says_is_refused(tmp_path: 
 
 def test_an_unknown_engine_and_no_threads_are_refused(tiny_artifact: Path, tmp_path: Path):
     unknown = write_artifact(tmp_path / "b", tiny_manifest("raw", "abacus"), {"model.onnx": b""})
-    with pytest.raises(TargetError, match="engine: expected openvino or onnxruntime, got 'abacus'"):
+    with pytest.raises(TargetError, match=r"engine: expected openvino or .*, got 'abacus'"):
         open_runner(unknown)
     with pytest.raises(RequestError, match="threads: expected at least 1, got 0"):
         open_runner(read_artifact(tiny_artifact), threads=0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_pose import tiny_manifest
 
 from erpose_edge.errors import IntegrityError
-from erpose_edge.runtime.manifest import Manifest
+from erpose_edge.runtime.manifest import InputSpec, Manifest
 from erpose_edge.runtime.manifest_fields import is_plain_name
 
 MANIFEST = tiny_manifest("compact", "openvino").with_files({"model.onnx": "a" * 64})
@@ -84,6 +84,14 @@ def test_any_value_in_any_field_is_taken_or_refused_in_one_line(field, value):
         assert manifest.to_bytes() == _changed((field,), value)
 
 
+@pytest.mark.parametrize(("layout", "shape"), [("NCHW", (1, 3, 64, 96)), ("NHWC", (1, 64, 96, 3))])
+def test_the_input_size_follows_the_layout(layout, shape):
+    spec = InputSpec("images", shape, layout)
+    manifest = replace(Manifest.from_bytes(CONTENT), input=spec)
+    assert Manifest.from_bytes(manifest.to_bytes()).input == spec
+    assert manifest.input_size == (64, 96)
+
+
 @given(st.binary(max_size=200) | json_values.map(lambda v: json.dumps(v).encode()))
 def test_other_content_is_refused(content):
     with pytest.raises(IntegrityError):
@@ -99,7 +107,8 @@ def test_other_content_is_refused(content):
         (("contract",), "boxes", "contract: expected raw or decoded or compact, got 'boxes'"),
         (("skeleton",), "coco-16", "skeleton: expected a known skeleton, got 'coco-16'"),
         (("input", "shape"), [1, 1, 64, 96], "input.shape: expected [1, 3, height, width]"),
-        (("input", "layout"), "NHWC", "input.layout: expected NCHW, got 'NHWC'"),
+        (("input", "layout"), "CHWN", "input.layout: expected NCHW or NHWC, got 'CHWN'"),
+        (("input", "layout"), "NHWC", "input.shape: expected [1, height, width, 3], got [1, 3"),
         (("input", "more"), 1, "input.more: expected no such field, got 1"),
         (("outputs", 0, "dtype"), None, "outputs[0].dtype: expected text, got None"),
         (("outputs", 0), 3, "outputs[0]: expected an object, got 3"),

@@ -104,6 +104,18 @@ def test_frames_of_another_size_leave_no_trace():
     assert np.array_equal(after, fresh)
 
 
+@given(st.lists(sizes, min_size=1, max_size=3), input_sizes)
+def test_the_layout_of_the_memory_changes_no_value(frames, input_size):
+    planes, rows = Preprocessor(input_size), Preprocessor(input_size, "NHWC")
+    for seed, size in enumerate(frames):
+        image = _random(size, seed)
+        (ours, box), (theirs, same_box) = planes(image), rows(image)
+        assert box == same_box
+        assert np.array_equal(ours, theirs)
+    assert ours.flags.c_contiguous
+    assert theirs.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
 def test_memory_is_used_again():
     kept = Preprocessor((64, 96))
     first, _ = kept(_random((20, 90), 1))

@@ -1,0 +1,1 @@
+"""The Q/DQ linter: what keeps a quantized graph from being fast or exact."""

@@ -1,0 +1,1 @@
+"""TensorRT on the device: the CUDA runtime, the builder, the engine cache, the runner."""
