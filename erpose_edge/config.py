@@ -283,8 +283,6 @@ class QatConfig(StrictModel):
         freeze_epoch: From this epoch on (the first is 0) ranges are fixed; at or past ``epochs``
             they are fixed at the end.
         samples_per_epoch: Samples of an epoch; 0 takes all.
-        learn_from: ``float_network``: what the float network says of the training images, so that
-            nothing is learnt but to round; or ``labels``, as in float training.
     """
 
     epochs: Whole = 3
@@ -296,7 +294,6 @@ class QatConfig(StrictModel):
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
     freeze_epoch: Whole = 2
     samples_per_epoch: Whole = 0
-    learn_from: Literal["float_network", "labels"] = "float_network"
 
 
 class ExportConfig(StrictModel):

@@ -176,12 +176,12 @@ def _table(result: Deployment) -> Table:
         chosen = "chosen" if row.precision == verdict.chosen else "within budget"
         table.add_row(
             row.precision,
-            f"{row.ap:.3f}",
+            "-" if row.ap is None else f"{row.ap:.3f}",
             "-" if row.retention is None else f"{row.retention:.1%}",
             "-" if row.p50_ms is None else f"{row.p50_ms:.2f}",
             "-" if row.p99_ms is None else f"{row.p99_ms:.2f}",
             "-" if row.speedup_vs_fp32 is None else f"{row.speedup_vs_fp32:.2f} x",
-            f"{row.size_mb:.1f}",
+            "-" if row.size_mb is None else f"{row.size_mb:.1f}",
             "rejected" if reason else chosen,
         )
     return table

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from erpose_edge.deploy.device import is_device, runs_here
+from erpose_edge.deploy.graph_check import LIMITS, checked_graphs
 from erpose_edge.deploy.profile import Profile, require_available
 from erpose_edge.deploy.remaining import remaining_steps
 from erpose_edge.deploy.rungs import REFERENCE, Report, Rung
 from erpose_edge.deploy.stand_in import stand_in_estimator
+from erpose_edge.errors import ExportError
 from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
 from erpose_edge.runtime.artifact import Artifact
 from erpose_edge.runtime.estimator import PoseEstimator
@@ -74,11 +76,13 @@ class Deployment:
     Attributes:
         profile: The target.
         verdict: Chosen rung and reasons against the others.
-        artifacts: By rung, in the order in which they were tried.
+        artifacts: By rung, in the order in which they were tried; without those that the engine
+            refused.
         accuracy: By rung.
         latency: By rung, timed in turns; empty where the engine does not run here.
         evaluation: What accuracy was measured on.
         engine: What ran the artifacts here.
+        checks: What was found out about graphs whose engine is not here, by rung.
     """
 
     profile: Profile
@@ -88,6 +92,7 @@ class Deployment:
     latency: dict[str, Latency]
     evaluation: EvaluationSet
     engine: str
+    checks: dict[str, str]
 
     @property
     def chosen(self) -> Artifact | None:
@@ -98,6 +103,8 @@ class Deployment:
         """Return what has to be known beside the table, a sentence each."""
         timed = next(iter(self.latency.values()), None)
         notes = timed.notes()[1:] if timed else []
+        notes += [f"{name}: {found}" for name, found in self.checks.items()]
+        notes += [LIMITS] if self.checks else []
         if not self.latency:
             notes.append(
                 f"no times: {self.profile.engine} is not on this machine; AP is that of the same "
@@ -120,10 +127,11 @@ class Deployment:
         """Return the document of ``deploy --json``; see ``schemas/deploy.json``."""
         document = self.verdict.to_json()
         for row in document["candidates"]:
-            precision = row["precision"]
-            row["artifact"] = str(self.artifacts[precision].folder)
-            row["accuracy"] = self.accuracy[precision].to_json()
-            row["latency"] = self.latency[precision].to_json()
+            name = row["precision"]
+            made, timed = name in self.artifacts, self.latency.get(name)
+            row["artifact"] = str(self.artifacts[name].folder) if made else None
+            row["accuracy"] = self.accuracy[name].to_json() if made else None
+            row["latency"] = timed.to_json() if timed else None
         return {
             **document,
             "target": self.profile.name,
@@ -157,16 +165,27 @@ def deploy(
 
     Raises:
         TargetError: This version cannot serve the target.
-        ExportError: The engine did not take the network as the policy asks.
+        ExportError: The engine did not take the fp32 network; any other rung is rejected for it.
         DataError: No sample can be used.
     """
     require_available(profile)
+    checks: dict[str, str] = {}
+    refused: dict[str, str] = {}
     artifacts: dict[str, Artifact] = {}
     accuracy: dict[str, Accuracy] = {}
     estimators: dict[str, PoseEstimator] = {}
     for rung in rungs:
-        with stage(f"export {rung.name}"):
-            artifacts[rung.name] = _export(profile, rung, folder / rung.name)
+        try:
+            with stage(f"export {rung.name}"):
+                artifact = _export(profile, rung, folder / rung.name)
+                if profile.engine == "tensorrt" and not runs_here(profile):
+                    checks[rung.name] = checked_graphs(artifact)
+        except ExportError as error:
+            if rung.name == REFERENCE:
+                raise
+            refused[rung.name] = str(error)
+            continue
+        artifacts[rung.name] = artifact
         estimators[rung.name] = estimator = _open(profile, artifacts[rung.name])
         with stage(f"validate {rung.name}") as report:
             accuracy[rung.name] = evaluate_estimator(
@@ -177,12 +196,12 @@ def deploy(
         with stage("time in turns") as report:
             latency = interleaved(estimators, seconds=seconds, progress=report)
     verdict = judge(
-        _candidates(artifacts, accuracy, latency),
+        [_candidate(rung.name, refused, artifacts, accuracy, latency) for rung in rungs],
         Budget(**profile.budget.model_dump()),
         time=is_device(profile),
     )
     engine = estimators[REFERENCE].runner.engine
-    result = Deployment(profile, verdict, artifacts, accuracy, latency, evaluation, engine)
+    result = Deployment(profile, verdict, artifacts, accuracy, latency, evaluation, engine, checks)
     _write_json(folder / VERDICT_FILE, result.to_json())
     return result
 
@@ -204,30 +223,29 @@ def _export(profile: Profile, rung: Rung, folder: Path) -> Artifact:
     return export_artifact(rung.weights, request, folder)
 
 
-def _candidates(
+def _candidate(
+    name: str,
+    refused: dict[str, str],
     artifacts: dict[str, Artifact],
     accuracy: dict[str, Accuracy],
     latency: dict[str, Latency],
-) -> list[Candidate]:
-    reference_ap = accuracy[REFERENCE].metrics.ap
-    found = []
-    for name, artifact in artifacts.items():
-        time = latency.get(name)
-        timed = time is not None and name != REFERENCE
-        found.append(
-            Candidate(
-                precision=name,
-                ap=accuracy[name].metrics.ap,
-                retention=retention(accuracy[name].metrics.ap, reference_ap),
-                p50_ms=time.end_to_end_ms.p50 if time else None,
-                p99_ms=time.end_to_end_ms.p99 if time else None,
-                size_mb=_size_mb(artifact.folder.iterdir()),
-                speedup_vs_fp32=latency[REFERENCE].infer_ms.p50 / latency[name].infer_ms.p50
-                if timed
-                else None,
-            )
-        )
-    return found
+) -> Candidate:
+    if name in refused:
+        return Candidate(name, None, None, None, None, None, refused=refused[name])
+    time, reference = latency.get(name), latency.get(REFERENCE)
+    ap = accuracy[name].metrics.ap
+    speedup = None
+    if time is not None and reference is not None and name != REFERENCE:
+        speedup = reference.infer_ms.p50 / time.infer_ms.p50
+    return Candidate(
+        precision=name,
+        ap=ap,
+        retention=retention(ap, accuracy[REFERENCE].metrics.ap),
+        p50_ms=time.end_to_end_ms.p50 if time else None,
+        p99_ms=time.end_to_end_ms.p99 if time else None,
+        size_mb=_size_mb(artifacts[name].folder.iterdir()),
+        speedup_vs_fp32=speedup,
+    )
 
 
 def _size_mb(files: Iterable[Path]) -> float:

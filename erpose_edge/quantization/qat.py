@@ -22,12 +22,11 @@ from erpose_edge.network.pose_network import ERPose
 from erpose_edge.quantization.calibrate import CalibrationImages, Progress, calibrate
 from erpose_edge.quantization.checkpoint import quantized_weights
 from erpose_edge.quantization.fake_quantize import activation_quantizers, set_mode, set_momentum
-from erpose_edge.quantization.imitation import ImitationObjective, TwinGraph
-from erpose_edge.quantization.prepare import fold, prepare, prepare_both_branches
+from erpose_edge.quantization.prepare import prepare, prepare_both_branches
 from erpose_edge.quantization.recipe import fingerprint, load_calibration, load_policy
 from erpose_edge.skeleton import skeleton_named
 from erpose_edge.training.distributed import Processes
-from erpose_edge.training.loop import Loss, Run, StepReport, fit
+from erpose_edge.training.loop import Run, StepReport, fit
 from erpose_edge.training.objective import Features, Objective, TrainingOutputs
 from erpose_edge.training.session import open_training_set
 from erpose_edge.training.shared_cache import share_cache
@@ -132,10 +131,14 @@ class Quantization:
                 "pass --resume to go on with it or --out for another folder"
             )
         torch.manual_seed(config.seed)
-        learner = self._learner()
+        both = prepare_both_branches(self._float, self._policy)
+        chosen = activation_quantizers(self.network)
+        for name, quantizer in activation_quantizers(both).items():
+            quantizer.take_over(chosen[name])
+        set_mode(both, "fake")
 
         def follow_or_freeze(epoch: int) -> None:
-            set_momentum(learner, _RANGE_MOMENTUM if epoch < config.qat.freeze_epoch else None)
+            set_momentum(both, _RANGE_MOMENTUM if epoch < config.qat.freeze_epoch else None)
 
         def validate_average(state: dict[str, Tensor]) -> dict[str, Any]:
             self._fill(state)
@@ -143,20 +146,14 @@ class Quantization:
 
         training = fine_tuning_config(config)
         if training.freeze_backbone:  # it is rounded, and neck and head learn what it then gives
-            learner.backbone.requires_grad_(False)
+            both.backbone.requires_grad_(False)
         skeleton = skeleton_named(config.skeleton)
         training_set = open_training_set(config, training, lambda _: None)
         share_cache(training_set, config.data.cache_mb, processes)
         folder.mkdir(parents=True, exist_ok=True)
-        if config.qat.learn_from == "float_network":
-            module: nn.Module = TwinGraph(learner, fold(self._float))
-            objective: Loss = ImitationObjective(training.loss, skeleton, training.input_size)
-        else:
-            module = TrainingGraph(learner)
-            objective = Objective(training, skeleton, training.input_size, processes.normaliser)
         run = Run(
-            module=module,
-            objective=objective,
+            module=TrainingGraph(both),
+            objective=Objective(training, skeleton, training.input_size, processes.normaliser),
             training_set=training_set,
             config=training,
             folder=folder,
@@ -169,18 +166,6 @@ class Quantization:
             on_step=on_step,
         )
         self._fill(fit(run))
-
-    def _learner(self) -> fx.GraphModule:
-        """Return a fake-quantized network with the chosen ranges: what is to learn, no more."""
-        if self._config.qat.learn_from == "float_network":
-            learner = prepare(self._float, self._policy)
-        else:
-            learner = prepare_both_branches(self._float, self._policy)
-        chosen = activation_quantizers(self.network)
-        for name, quantizer in activation_quantizers(learner).items():
-            quantizer.take_over(chosen[name])
-        set_mode(learner, "fake")
-        return learner
 
     def weights(self, *, half: bool = False) -> Weights:
         """Return the content of the weights file; ``half`` as in `quantized_weights`."""

@@ -26,8 +26,7 @@ from erpose_edge.training.loader import (
     load_batches,
     rgb_input,
 )
-from erpose_edge.training.objective import Features
-from erpose_edge.training.people import People
+from erpose_edge.training.objective import Features, Objective
 from erpose_edge.training.pretrained import FrozenBackbone
 from erpose_edge.training.schedule import AveragedWeights, learning_rate_factor, make_optimizer
 from erpose_edge.training.state import (
@@ -40,9 +39,6 @@ from erpose_edge.training.state import (
 from erpose_edge.training.teacher import Seen, Teacher, imitation_loss
 
 SAVE_EVERY_S = 120.0
-
-
-Loss = Callable[[Any, People, float], tuple[Tensor, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,7 @@ class Run:
 
     Attributes:
         module: Gives `TrainingOutputs` for RGB images in [0, 1].
-        objective: The loss and its parts, from what the module gives, the labels and the epochs
-            so far.
+        objective: The loss.
         training_set: The samples.
         config: Epochs, optimizer, schedule.
         folder: Where state and metrics go.
@@ -81,7 +76,7 @@ class Run:
     """
 
     module: nn.Module
-    objective: Loss
+    objective: Objective
     training_set: TrainingSet
     config: TrainingConfig
     folder: Path

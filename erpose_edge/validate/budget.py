@@ -38,22 +38,24 @@ class Candidate:
 
     Attributes:
         precision: fp32, fp16, int8, or mixed: int8 with more layers in float.
-        ap: Keypoint AP.
+        ap: Keypoint AP; None where the engine refused the network.
         retention: ``ap`` as a fraction of fp32's; None where fp32 finds nobody.
         p50_ms: Median end-to-end latency, ms; None where it was not measured.
         p99_ms: Its 99th percentile, ms; None likewise.
-        size_mb: Of all files, 10^6 bytes.
+        size_mb: Of all files, 10^6 bytes; None where the engine refused the network.
         speedup_vs_fp32: Ratio of the median inference times, timed in turns; None for fp32
             itself, and where it was not measured.
+        refused: Why there is no artifact; None where there is one.
     """
 
     precision: str
-    ap: float
+    ap: float | None
     retention: float | None
     p50_ms: float | None
     p99_ms: float | None
-    size_mb: float
+    size_mb: float | None
     speedup_vs_fp32: float | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def judge(candidates: Sequence[Candidate], budget: Budget, *, time: bool = True)
     """
     lossy = [_accuracy_miss(candidate, budget) for candidate in candidates]
     missed = [
-        loss or (_time_miss(candidate, budget) if time else None)
+        candidate.refused or loss or (_time_miss(candidate, budget) if time else None)
         for loss, candidate in zip(lossy, candidates)  # noqa: B905 - boards run Python 3.8
     ]
     kept = [candidate for candidate, miss in zip(candidates, missed) if miss is None]  # noqa: B905
@@ -133,7 +135,11 @@ def judge(candidates: Sequence[Candidate], budget: Budget, *, time: bool = True)
     if chosen is not None:
         code = EXIT_PASS
     else:
-        code = EXIT_LATENCY if any(loss is None for loss in lossy) else EXIT_ACCURACY
+        accurate = any(
+            loss is None and candidate.refused is None
+            for loss, candidate in zip(lossy, candidates)  # noqa: B905
+        )
+        code = EXIT_LATENCY if accurate else EXIT_ACCURACY
     return Verdict(chosen, tuple(candidates), rejected, code, time)
 
 
@@ -152,7 +158,7 @@ def _accuracy_miss(candidate: Candidate, budget: Budget) -> str | None:
 
 def _time_miss(candidate: Candidate, budget: Budget) -> str | None:
     p99_ms, least = candidate.p99_ms, budget.min_speedup_vs_fp32
-    if budget.max_p99_ms is not None and not (p99_ms or 0.0) <= budget.max_p99_ms:
+    if budget.max_p99_ms is not None and p99_ms is not None and not p99_ms <= budget.max_p99_ms:
         return f"p99: expected at most {budget.max_p99_ms:g} ms, got {p99_ms:.2f} ms"
     speedup = candidate.speedup_vs_fp32
     if least is not None and speedup is not None and not speedup >= least:

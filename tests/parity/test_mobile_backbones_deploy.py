@@ -30,6 +30,23 @@ def outputs(network, images):
     return {n: t.numpy() for n, t in zip(output_names("raw"), found, strict=True)}
 
 
+def integers_read(model):
+    """Return the type of the integers that each int8 convolution of a Q/DQ graph reads, by name."""
+    from onnx import TensorProto
+
+    makers = {out: node for node in model.graph.node for out in node.output}
+    types = {t.name: TensorProto.DataType.Name(t.data_type) for t in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.input[1] not in makers:  # float weights are constants
+            continue
+        source = makers[node.input[0]]
+        while source.op_type != "DequantizeLinear":
+            source = makers[source.input[0]]
+        found[node.name] = types[source.input[2]]
+    return found
+
+
 @NETWORKS
 def test_unquantized_it_is_the_network_and_only_the_policys_part_stays_float(backbone):
     network, images = network_of(backbone), smooth_images(1, 7, SIZE)
@@ -56,6 +73,10 @@ def test_openvino_runs_all_of_it_in_int8_and_finds_the_same(backbone):
     network, images = quantized_network(float_net), smooth_images(1, 60, SIZE)
     model = export_onnx(network, "raw", SIZE, 10)
     spelled = spelled_for("openvino", model, load_policy("default").dialects["openvino"])
+    assert integers_read(spelled) == {
+        name: "UINT8" if conv.limit == 127 else "INT8"
+        for name, conv in quantized_convolutions(network).items()
+    }
     files = openvino.convert(spelled, half=False)
     int8 = list(quantized_convolutions(network))
     require_int8("openvino", openvino.convolution_precisions(files), int8)

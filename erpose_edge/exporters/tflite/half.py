@@ -38,6 +38,7 @@ def with_half_weights(content: bytes) -> bytes:
             f"tflite export: expected the package {error.name}, got none; "
             "run `pip install 'erpose-edge[tflite-export]'`"
         ) from error
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints both sizes
+    # It prints both sizes, and bars.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         found = Quantizer(bytearray(content), [_RECIPE]).quantize().quantized_model
     return bytes(found)

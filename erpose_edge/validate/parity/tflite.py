@@ -103,7 +103,8 @@ class TfliteLayers:
             return np.asarray(array, np.float32)
         scale, zero_point = self._grids[index]
         values: NDArray[np.float32] = array.astype(np.float32) - np.float32(zero_point)
-        return values * np.float32(scale)
+        values *= np.float32(scale)
+        return values
 
 
 def _names(artifact: Artifact) -> dict[int, str]:

@@ -30,6 +30,32 @@ def prepared(network):
     return prepare(network, load_policy("default"))
 
 
+@pytest.mark.parametrize(
+    ("activation", "bits", "where_signed", "limits"),
+    [("relu", 8, 7, {127}), ("silu", 8, 7, {63}), ("silu", 8, 8, {127}), ("relu", 7, 8, {63})],
+)
+def test_weights_have_fewer_bits_where_inputs_can_be_negative(
+    activation, bits, where_signed, limits
+):
+    default = load_policy("default")
+    rule = default.weights.model_copy(update={"bits": bits, "bits_where_signed": where_signed})
+    policy = default.model_copy(update={"weights": rule})
+    quantized = quantized_convolutions(prepare(float_network(activation), policy))
+    assert {conv.limit for conv in quantized.values()} == limits
+
+
+def test_behind_a_bottleneck_without_activation_inputs_can_be_negative():
+    quantized = quantized_convolutions(
+        prepare(float_network(backbone="mobile"), load_policy("default"))
+    )
+    few = {name for name, conv in quantized.items() if conv.limit == 63}
+    assert few >= {name for name in quantized if name.endswith(".widen.conv")}
+    # What joins a feature of the backbone shares its scale, and is signed with it.
+    assert {n for n in few if ".widen." not in n} == {
+        f"neck.{block}.split.conv" for block in ("up_16", "up_8", "down_16", "down_32")
+    }
+
+
 def module_of(graph, node):
     return graph.get_submodule(node.target) if node.op == "call_module" else None
 

@@ -45,7 +45,8 @@ def test_the_default_policy_quantizes_the_rest(module):
 
 def test_narrow_weights_differ_from_the_default_in_their_bits():
     default, narrow = load_policy("default"), load_policy("narrow-weights")
-    assert (default.weights.bits, narrow.weights.bits) == (8, 7)
+    assert (default.weights.bits, default.weights.bits_where_signed) == (8, 7)
+    assert (narrow.weights.bits, narrow.weights.bits_where_signed) == (7, 7)
     assert default.keep_float == narrow.keep_float
 
 
