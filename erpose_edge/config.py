@@ -283,6 +283,8 @@ class QatConfig(StrictModel):
         freeze_epoch: From this epoch on (the first is 0) ranges are fixed; at or past ``epochs``
             they are fixed at the end.
         samples_per_epoch: Samples of an epoch; 0 takes all.
+        ema_decay: Of the averaged weights; fine-tuning is short, and what is averaged for longer
+            than it lasts is the weights that it began with.
     """
 
     epochs: Whole = 3
@@ -294,6 +296,7 @@ class QatConfig(StrictModel):
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
     freeze_epoch: Whole = 2
     samples_per_epoch: Whole = 0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
 
 class ExportConfig(StrictModel):

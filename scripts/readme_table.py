@@ -19,7 +19,7 @@ from typing import Any
 
 from measured_block import ROOT, replace_block, table
 
-_ORDER = ("fp32", "fp16", "int8")
+_ORDER = ("fp32", "fp16", "mixed", "int8")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,7 +71,7 @@ def _lines(
         f"Target `{verdict['target']}`, verdict **{verdict['verdict']}**, "
         f"chosen: {verdict['chosen'] or 'none'}; {people} people in {verdict['data']}.",
         f"{engine} on {cpu['model']}, {cpu['threads']} threads ({' '.join(cpu['flags'])});",
-        "fp32 and int8 were timed in turns in one process.",
+        "All were timed in turns in one process.",
     ]
     unstable = [p for p, row in candidates.items() if row["latency"]["unstable"]]
     if unstable:

@@ -187,6 +187,7 @@ def fine_tuning_config(config: RunConfig) -> TrainingConfig:
             "learning_rate": qat.learning_rate,
             "batch_size": qat.batch_size,
             "samples_per_epoch": qat.samples_per_epoch,
+            "ema_decay": qat.ema_decay,
             "warmup_epochs": _WARMUP_EPOCHS,
             "close_mosaic_epochs": 1,
             # Poses are good from the start, so OKS decides the assignment at once.
