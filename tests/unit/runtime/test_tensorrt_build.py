@@ -384,7 +384,7 @@ def test_a_builder_without_a_parent_ends(tmp_path, monkeypatch):
         [sys.executable, "-m", module], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("no job on standard input: start erpose_edge.runtime.tensorrt_b")
+    assert done.stderr.startswith("no job on standard input: start erpose_edge.runtime.tensorrt.b")
 
 
 def test_the_command_prints_the_path_and_errors_have_their_exit_code(board, monkeypatch, capsys):
