@@ -12,7 +12,7 @@ from quantized_network import float_network, quantized_network
 from erpose_edge.exporters.onnx import export_onnx
 from erpose_edge.quantization.recipe import Policy, load_policy
 
-POLICIES = {"csp": "default", "mobile": "narrow-weights"}
+POLICIES = {"csp": "default", "mobile": "default"}
 SIZE = (64, 64)
 SIGNED = np.int8(0)  # the zero point of our own graphs
 

@@ -16,6 +16,7 @@ from erpose_edge.exporters.lint.contract import LintOptions
 from erpose_edge.exporters.lint.linter import lint, require_clean
 from erpose_edge.exporters.onnx import export_onnx
 from erpose_edge.quantization.prepare import fold
+from erpose_edge.quantization.recipe import load_policy
 from erpose_edge.runtime.decode import CONTRACTS
 
 ENGINES = ("tensorrt", "openvino", "onnxruntime", "tflite")
@@ -322,7 +323,10 @@ def test_signed_data_with_8_bit_weights_can_saturate_and_the_spelling_mends_it()
     plain = lint(exported("csp", "compact"), LintOptions(engine="openvino"))
     assert {f.rule for f in plain.findings} == {"saturation"}
     assert all("64,770" in f.what for f in plain.findings)  # 2 * (127 + 128) * 127
-    assert lint(exported("mobile", "compact"), LintOptions(engine="openvino")).findings == ()
+    for backbone in ("csp", "mobile"):
+        dialect = load_policy("default").dialects["openvino"]
+        spelled = spelled_for("openvino", exported(backbone, "compact"), dialect)
+        assert lint(spelled, LintOptions(engine="openvino")).findings == ()
 
 
 def test_rounding_coordinates_is_measured_in_pixels(edit):

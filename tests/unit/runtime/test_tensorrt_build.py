@@ -415,7 +415,7 @@ def test_the_builder_runs_from_an_archive_with_nothing_else_of_this_project(tmp_
     package = Path(erpose_edge.__file__).parent
     archive = tmp_path / "runtime.zip"
     with zipfile.ZipFile(archive, "w") as stream:
-        for name in ("__init__.py", "errors.py", "skeleton.py", "runtime/*.py", "metrics/*.py"):
+        for name in ("__init__.py", "errors.py", "skeleton.py", "runtime/**/*.py", "metrics/*.py"):
             for path in package.glob(name):
                 stream.write(path, path.relative_to(package.parent))
     job = job_for(tmp_path)
