@@ -268,7 +268,8 @@ def table_lines(rows: list[Row], tests: list[str], run: Row, facts: Row) -> list
     cells = [_cells(row, tests) for row in rows]
     cells.append(["TensorRT", "not run here", *[""] * (len(headings) - 2)])
     height, width = run["input_size"]
-    sets = ", ".join(f"{count} {name} images" for name, count in run["tests"])
+    nouns = {"generated": "generated scenes"}
+    sets = ", ".join(f"{count} {nouns.get(name, name)}" for name, count in run["tests"])
     lines = [
         *table(headings, cells, left=2),
         "",

@@ -118,3 +118,60 @@ def test_a_target_that_cannot_be_served_ends_with_5_in_one_line(target, reason, 
     assert out == ""
     assert len(err.strip().splitlines()) == 1
     assert reason in err
+
+
+@pytest.fixture
+def silu_weights(tmp_path):
+    """Quantized weights of a network that ONNX Runtime does not run in int8."""
+    from quantized_network import float_network, quantized_network
+
+    from erpose_edge.config import load_config
+    from erpose_edge.network.checkpoint import save_weights
+    from erpose_edge.quantization.checkpoint import quantized_weights
+    from erpose_edge.quantization.recipe import load_policy
+
+    config = load_config("tiny", ["network.activation=silu"]).model_dump(mode="json")
+    network = quantized_network(float_network("silu"))
+    path = tmp_path / "silu.safetensors"
+    save_weights(path, quantized_weights(network, config, load_policy("default"), {}))
+    return path
+
+
+def test_a_rung_that_the_engine_refuses_is_rejected_with_its_reason(silu_weights, tmp_path, capfd):
+    code = main(
+        ["deploy", "--target", "onnxruntime-cpu", "--weights", str(silu_weights), "--count", "2",
+         "--input-size", "64", "64", "--seconds", "0.1", "--min-retention", "0", "--json",
+         "--out", str(tmp_path / "out")]
+    )  # fmt: skip
+    out, err = capfd.readouterr()
+    rows = {row["precision"]: row for row in json.loads(out)["candidates"]}
+    assert list(rows) == ["int8", "mixed", "fp32"], err
+    for name in ("int8", "mixed"):
+        assert "expected int8 execution on this CPU" in rows[name]["rejected"]
+        assert rows[name]["ap"] is rows[name]["artifact"] is rows[name]["latency"] is None
+    assert rows["fp32"]["artifact"]
+    assert code == 3  # random weights find nobody
+
+
+def test_off_the_board_a_jetson_gets_graphs_a_check_and_the_steps_that_remain(tmp_path, capfd):
+    pytest.importorskip("tensorrt_rtx")
+    folder = tmp_path / "out"
+    code = main(
+        ["deploy", "--target", "jetson-orin", "--count", "2", "--input-size", "128", "128",
+         "--min-retention", "0", "--json", "--out", str(folder)]
+    )  # fmt: skip
+    out, err = capfd.readouterr()
+    document = json.loads(out)
+    assert [row["precision"] for row in document["candidates"]] == ["int8", "mixed", "fp16", "fp32"]
+    assert all(row["p50_ms"] is row["latency"] is None for row in document["candidates"]), err
+    assert document["engine"].endswith("in place of tensorrt")
+    notes = " ".join(document["notes"])
+    assert "int8: tensorrt-rtx" in notes
+    assert "does not prove" in notes
+    assert code in (0, 3)
+    if document["chosen"]:
+        steps = " ".join(document["remaining"])
+        assert "python3 -m erpose_edge.runtime.tensorrt.build" in steps
+    assert {"model.onnx", "model_typed.onnx", "BUILD.md"} <= {
+        path.name for path in (folder / "int8").iterdir()
+    }

@@ -69,7 +69,7 @@ def test_every_row_is_exported_measured_and_timed_and_resume_does_it_once(
     text = document.read_text()
     assert text.count("\n| OpenVINO | ") == 4
     assert "\n| TensorRT | not run here | " in text
-    assert "2 generated images; input 64 x 64; calibrated on generated-8" in text
+    assert "2 generated scenes; input 64 x 64; calibrated on generated-8" in text
     assert text.split("-->\n")[1].startswith(out.splitlines()[0])
     # Nothing is left to do but timing and the table.
     script.main([*options, "--resume"])
@@ -100,7 +100,7 @@ def test_the_table_shows_what_was_measured(script):
         "| TensorRT | not run here |  |  |  |  |  |  |",
     ]
     text = "\n".join(lines)
-    assert "139 photographs images; input 320 x 320; calibrated on generated-256" in text
+    assert "139 photographs; input 320 x 320; calibrated on generated-256" in text
     assert "LiteRT 2.3, threads: 2, Some CPU (avx2)" in text
     assert "The machine was busy" in text
     assert lines[-1] == "- TFLite, QAT: tflite: expected int8, got float; export fp32"

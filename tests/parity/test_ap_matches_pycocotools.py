@@ -173,7 +173,7 @@ ALTERATIONS = {
     "30 poses count": (matching, "MAX_POSES", 30),
     "thresholds from 0.45": (matching, "THRESHOLDS", np.linspace(0.45, 0.9, 10)),
     "area ranges of boxes": (matching, "AREA_RANGES", matching.AREA_RANGES * 0.53),
-    "eleven recalls": (keypoint_ap, "_RECALLS", np.linspace(0, 1, 11)),
+    "eleven recalls": (keypoint_ap, "RECALLS", np.linspace(0, 1, 11)),
 }
 
 

@@ -85,8 +85,6 @@ TOLERANCE = {
     ("tensorrt", "fp16"): HALF,
     ("tensorrt", "int8"): INT8,
 }
-# Their tools give the same bytes for the same network, so that an artifact can be made again.
-REPEATABLE = ("openvino", "onnxruntime", "tflite", "tensorrt")
 NOT_HERE = ("tensorrt",)  # a GPU's; ONNX Runtime computes the same graph
 
 SIZE = (192, 256)  # of pictures and input alike: a pixel of one is one of the other
@@ -241,7 +239,6 @@ def differences(found: list[Poses], wanted: list[Poses], tolerance: Tolerance) -
 
 def test_every_engine_and_precision_has_a_tolerance():
     assert set(CASES) <= TOLERANCE.keys()
-    assert set(ENGINES) <= set(REPEATABLE)
 
 
 @EVERY_CASE
@@ -306,11 +303,9 @@ def test_it_answers_the_same_after_a_move_and_whatever_was_asked_before(
         assert np.array_equal(poses.visibility, first(frames[0]).visibility)
 
 
-@EVERY_CASE
+@pytest.mark.parametrize("case", [c for c in CASES if c[1] == "int8"], ids=_title)
 def test_the_same_export_gives_the_same_bytes(case, exported, tmp_path):
     first = exported(case)
-    if case[0] not in REPEATABLE:
-        pytest.skip(f"{case[0]} gives other bytes every time")
     again = export_artifact(weights_for(case[1]), request_for(case), tmp_path / "again")
     assert again.manifest.files == first.manifest.files
     assert again.manifest.to_bytes() == first.manifest.to_bytes()
