@@ -8,7 +8,6 @@ from pathlib import Path
 from erpose_edge.deploy.profile import Profile
 
 _COMPATIBLE = Path("proc/device-tree/compatible")
-_IMPORT_NAMES = {"tensorrt": ("tensorrt",)}
 
 
 def is_device(profile: Profile, root: Path = Path("/")) -> bool:
@@ -35,5 +34,4 @@ def runs_here(profile: Profile) -> bool:
     TensorRT does not come with an extra and is often missing; every other engine does, and its
     absence is an error that names the extra.
     """
-    names = _IMPORT_NAMES.get(profile.engine, ())
-    return all(importlib.util.find_spec(name) is not None for name in names)
+    return profile.engine != "tensorrt" or importlib.util.find_spec("tensorrt") is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from erpose_edge.errors import MissingExtraError
 from erpose_edge.runtime.artifact import Artifact
 from erpose_edge.runtime.estimator import PoseEstimator
+from erpose_edge.runtime.tensorrt.versions import MODEL_ONNX, TYPED_ONNX
 
 
 def stand_in_estimator(artifact: Artifact, *, score_threshold: float) -> PoseEstimator:
@@ -29,6 +30,8 @@ def stand_in_estimator(artifact: Artifact, *, score_threshold: float) -> PoseEst
             f"{artifact.manifest.engine}: expected the package {error.name}, which computes the "
             "graph where its engine is missing, got none; run: pip install 'erpose-edge[ort]'"
         ) from None
-    runner = OnnxRunner(artifact)
+    # Of the two graphs for TensorRT only one is float16 as it is written.
+    graph = TYPED_ONNX if artifact.manifest.precision == "fp16" else MODEL_ONNX
+    runner = OnnxRunner(artifact, graph=graph)
     runner.engine = f"{runner.engine} in place of {artifact.manifest.engine}"
     return PoseEstimator(artifact, runner=runner, score_threshold=score_threshold)

@@ -7,7 +7,6 @@ engines start from this graph; `erpose_edge.exporters.dialect` spells it for tho
 
 from __future__ import annotations
 
-import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -19,12 +18,11 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from erpose_edge.errors import ExportError, MissingExtraError
+from erpose_edge.exporters.stand_ins import with_stand_ins
 from erpose_edge.network.pose_network import DeployNetwork
 from erpose_edge.quantization.fake_quantize import (
     ActivationQuantizer,
     QuantizedConv2d,
-    activation_quantizers,
-    quantized_convolutions,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +52,12 @@ def export_onnx(
     _require_packages()
     import onnx
 
-    deployed = DeployNetwork(_with_symbolic_quantizers(network), contract, input_size, max_poses)
+    deployed = DeployNetwork(
+        with_stand_ins(network, "onnx", _SymbolicQuantizer, _SymbolicConv2d),
+        contract,
+        input_size,
+        max_poses,
+    )
     images = torch.zeros(1, 3, *input_size)
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -138,19 +141,6 @@ class _SymbolicConv2d(nn.Module):
             self.padding,
             groups=self.groups,
         )
-
-
-def _with_symbolic_quantizers(network: fx.GraphModule) -> fx.GraphModule:
-    network = copy.deepcopy(network).eval()
-    for name, quantizer in activation_quantizers(network).items():
-        if quantizer.mode == "fake":
-            network.set_submodule(name, _SymbolicQuantizer(quantizer))
-        elif quantizer.mode == "observe":
-            raise ExportError(f"onnx: {name}: expected a range, got none yet; calibrate first")
-    for name, conv in quantized_convolutions(network).items():
-        if conv.mode == "fake":
-            network.set_submodule(name, _SymbolicConv2d(conv))
-    return network
 
 
 def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:

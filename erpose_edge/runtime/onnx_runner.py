@@ -28,8 +28,15 @@ REFUSALS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented
 class OnnxRunner:
     """`Runner` for ``model.onnx``."""
 
-    def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
+    def __init__(
+        self, artifact: Artifact, threads: int | None = None, graph: str = "model.onnx"
+    ) -> None:
         """Load the model.
+
+        Args:
+            artifact: Has the graph.
+            threads: How many the engine may use; all cores by default.
+            graph: Its file, where the artifact has several.
 
         Raises:
             TargetError: ONNX Runtime refuses the model.
@@ -41,9 +48,7 @@ class OnnxRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.threads = usable_cores() if threads is None else threads
         options.intra_op_num_threads = self.threads
-        # TensorRT's artifacts have two graphs, and only one of them is float16 as it is written.
-        typed = ("model_typed.onnx",) if artifact.manifest.precision == "fp16" else ()
-        path = artifact.file(*typed, "model.onnx", ".onnx")
+        path = artifact.file(graph, ".onnx")
         try:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]

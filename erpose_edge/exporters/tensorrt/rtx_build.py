@@ -15,9 +15,6 @@ from typing import Any
 
 import tensorrt_rtx
 
-# The nearest that TensorRT-RTX builds for to Orin's 8.7; both are Ampere.
-COMPUTE_CAPABILITY = "8.6"
-
 
 class _Log(tensorrt_rtx.ILogger):
     """Keeps warnings and errors, each once."""
@@ -53,6 +50,7 @@ def build(path: Path) -> dict[str, Any]:
     if parsed:
         config = builder.create_builder_config()
         config.num_compute_capabilities = 1
+        # The nearest that TensorRT-RTX builds for to Orin's 8.7; both are Ampere.
         config.set_compute_capability(tensorrt_rtx.ComputeCapability.SM86, 0)
         engine = builder.build_serialized_network(network, config)
     return {

@@ -9,7 +9,6 @@ float ones.
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import tempfile
@@ -20,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from erpose_edge.errors import ExportError, MissingExtraError
 from erpose_edge.exporters.onnx import INPUT_NAME
+from erpose_edge.exporters.stand_ins import with_stand_ins
 from erpose_edge.network.decode import bins_to_boxes, offsets_to_pixels
 from erpose_edge.network.plan import BOX_BINS
 from erpose_edge.network.pose_network import DeployNetwork
@@ -32,8 +32,6 @@ from erpose_edge.quantization.fake_quantize import (
     ACTIVATION_LIMIT,
     ActivationQuantizer,
     QuantizedConv2d,
-    activation_quantizers,
-    quantized_convolutions,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ def convert(export: EngineExport) -> bytes:
         MissingExtraError: litert-torch is not installed.
         ExportError: A quantizer has no range yet, or litert-torch does not take the network.
     """
-    network = _with_decomposed_quantizers(export.network)
+    network = with_stand_ins(export.network, "tflite", _Quantizer, _Conv2d)
     deployed = ChannelsLast(network, export.contract, export.input_size, export.answers)
     images = torch.zeros(1, *export.input_size, 3)
     with _quiet():
@@ -166,19 +164,6 @@ class _Conv2d(nn.Module):
         return functional.conv2d(
             x, weight, self.bias, self.stride, self.padding, groups=self.groups
         )
-
-
-def _with_decomposed_quantizers(network: fx.GraphModule) -> fx.GraphModule:
-    network = copy.deepcopy(network).eval()
-    for name, quantizer in activation_quantizers(network).items():
-        if quantizer.mode == "fake":
-            network.set_submodule(name, _Quantizer(quantizer))
-        elif quantizer.mode == "observe":
-            raise ExportError(f"tflite: {name}: expected a range, got none yet; calibrate first")
-    for name, conv in quantized_convolutions(network).items():
-        if conv.mode == "fake":
-            network.set_submodule(name, _Conv2d(conv))
-    return network
 
 
 def _litert_torch(*, integers: bool):  # noqa: ANN202 - a module and its settings, both untyped

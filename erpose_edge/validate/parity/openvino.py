@@ -57,12 +57,12 @@ class OpenvinoLayers:
             by_key = {layer.get_name(): layer for layer in model.get_ordered_ops()}
             taps = find_taps(_operations(list(by_key.values())))
             ports = [by_key[tap.chain[-1]].output(0) for tap in taps]
-            added = model.add_outputs(ports) if ports else []
+            if ports:
+                model.add_outputs(ports)
             compiled = ov.Core().compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise load_error(artifact, f"OpenVINO {ov.__version__}", error) from None
         self.layers = tuple(tap.layer for tap in taps)
-        self._added = len(added)
         self._names = [spec.name for spec in artifact.manifest.outputs]
         self._input = artifact.manifest.input.name
         self._compiled = compiled
