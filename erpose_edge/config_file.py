@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from erpose_edge.config_mistakes import Key, Source, dotted, message, shown
+from erpose_edge.config_mistakes import UNKNOWN_KEY, Key, Source, dotted, message, shown
 from erpose_edge.errors import ConfigError
 
 SchemaT = TypeVar("SchemaT", bound=BaseModel)
@@ -168,6 +168,6 @@ def _validate(values: dict[Any, Any], schema: type[SchemaT], source: Source) -> 
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
         # A misspelt key is also a missing one: the misspelling is the mistake to show.
-        mistakes.sort(key=lambda mistake: mistake["type"] != "extra_forbidden")
+        mistakes.sort(key=lambda mistake: mistake["type"] not in UNKNOWN_KEY)
         more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
         raise ConfigError(message(mistakes[0], values, schema, source) + more) from error

@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 
 Key = tuple[str | int, ...]
 
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
+
 
 @dataclass
 class Source:
@@ -50,7 +52,7 @@ def message(
     if mistake["type"].startswith("union_tag"):
         key = (*key, context["discriminator"].strip("'"))
     where = f"{source.where(key)}: {dotted(key)}"
-    if mistake["type"] == "extra_forbidden":
+    if mistake["type"] in UNKNOWN_KEY:
         known = _known_keys(mistake["loc"][:-1], schema)
         near = difflib.get_close_matches(str(key[-1]), known, n=1, cutoff=0.5)
         advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
@@ -73,6 +75,7 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping of settings",
     "model_attributes_type": "a mapping of settings",
+    "dataclass_type": "a mapping of settings",
     "list_type": "a list",
     "tuple_type": "a list",
     "greater_than": "a number > {gt}",

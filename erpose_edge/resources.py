@@ -1,4 +1,4 @@
-"""Find the data that travel with the project: configs, targets, calibration sets and weights.
+"""Find the data that travel with the project: configs, targets, facts, calibration sets, weights.
 
 A clone and an editable install keep these folders beside the package; a wheel carries them inside
 it, under ``_data``. Callers name a kind and a name and never a folder.
@@ -12,20 +12,31 @@ from typing import Literal, NamedTuple
 
 from erpose_edge.errors import ConfigError, ErposeError, TargetError, WeightsError
 
-Kind = Literal["configs", "targets", "calibration", "weights"]
+Kind = Literal["configs", "targets", "facts", "calibration", "weights"]
 
 
 class _Kind(NamedTuple):
-    """What one of it is called in messages, how its files end, what a wrong name raises."""
+    """A kind of data.
+
+    Attributes:
+        noun: What one of it is called in messages.
+        suffix: Of its files.
+        error: What a wrong name raises.
+        folder: Where its files are; empty: a folder called like the kind.
+        apart: A folder in there that holds another kind.
+    """
 
     noun: str
     suffix: str
     error: type[ErposeError]
+    folder: str = ""
+    apart: str = ""
 
 
 _KINDS: dict[str, _Kind] = {
     "configs": _Kind("config", ".yaml", ConfigError),
-    "targets": _Kind("target", ".yaml", TargetError),
+    "targets": _Kind("target", ".yaml", TargetError, apart="facts"),
+    "facts": _Kind("facts", ".yaml", ConfigError, folder="targets/facts"),
     "calibration": _Kind("calibration", ".yaml", ConfigError),
     "weights": _Kind("weights", ".safetensors", WeightsError),
 }
@@ -64,13 +75,15 @@ def find_resource(kind: Kind, name: str | Path) -> Path:
 def list_resources(kind: Kind) -> list[str]:
     """Return the names of every bundled file of ``kind``, without suffix, sorted."""
     folder = _folder(kind)
-    suffix = _KINDS[kind].suffix
-    files = (path for path in folder.rglob(f"*{suffix}") if path.is_file())
-    return sorted(path.relative_to(folder).as_posix().removesuffix(suffix) for path in files)
+    suffix, apart = _KINDS[kind].suffix, _KINDS[kind].apart
+    files = (path.relative_to(folder) for path in folder.rglob(f"*{suffix}") if path.is_file())
+    own = (path for path in files if not apart or path.parts[0] != apart)
+    return sorted(path.as_posix().removesuffix(suffix) for path in own)
 
 
 def _folder(kind: Kind) -> Path:
     if kind == "weights":
         return _PACKAGE / "weights"
-    in_wheel = _PACKAGE / "_data" / kind
-    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / kind
+    name = _KINDS[kind].folder or kind
+    in_wheel = _PACKAGE / "_data" / name
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / name

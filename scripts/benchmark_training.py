@@ -40,6 +40,7 @@ from erpose_edge.config import RunConfig, load_config
 from erpose_edge.data.sample import Sample
 from erpose_edge.data.training_set import TrainingSet
 from erpose_edge.errors import ErposeError
+from erpose_edge.machine.cpu import cpu_facts
 from erpose_edge.network.pose_network import ERPose
 from erpose_edge.runtime.runner import usable_cores
 from erpose_edge.skeleton import skeleton_named
@@ -50,7 +51,6 @@ from erpose_edge.training.objective import Objective, TrainingNetwork, TrainingO
 from erpose_edge.training.people import People
 from erpose_edge.training.session import open_training_set
 from erpose_edge.training.shared_cache import share_cache
-from erpose_edge.validate.cpu import cpu_facts
 
 MOST_SHARE = 0.15  # of a step, for assignment and losses
 BUSY = 0.3  # processes at work before anything is measured

@@ -152,7 +152,7 @@ def _processor() -> str:
     import openvino as ov
 
     sys.path.insert(0, str(ROOT))
-    from erpose_edge.validate.cpu import cpu_facts
+    from erpose_edge.machine.cpu import cpu_facts
 
     return f"{cpu_facts().model}, OpenVINO {ov.__version__.split('-')[0]}"
 

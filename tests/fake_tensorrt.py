@@ -6,7 +6,7 @@ CUDA. `MEMBERS` says from which version to which a name exists; a test holds it 
 
 ``install(globals(), "10.3.0")`` in a file ``tensorrt.py`` makes it importable, also in another
 process. The environment's FAKE_TENSORRT says how a build ends: ``killed``, ``memory``, ``refused``,
-``unparsed`` or ``crashed``.
+``unparsed`` or ``crashed``; see also `fake_dla`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import signal
 import sys
 from types import ModuleType
 from typing import Any
+
+from fake_dla import calibrate, list_layers
 
 VERSIONS = ("8.5.2.2", "8.6.2.3", "10.3.0", "10.13.3.9", "11.4.0.106")
 HEADER = b"fake engine "
@@ -55,7 +57,22 @@ MEMBERS: dict[str, dict[str, tuple[tuple[int, int], tuple[int, int] | None]]] = 
         "DEQUANTIZE": ALWAYS,
         "CAST": ((8, 6), None),
     },
-    "ILogger": {"log": ALWAYS, "INTERNAL_ERROR": ALWAYS, "ERROR": ALWAYS, "VERBOSE": ALWAYS},
+    "ILogger": {
+        "log": ALWAYS,
+        "INTERNAL_ERROR": ALWAYS,
+        "ERROR": ALWAYS,
+        "WARNING": ALWAYS,
+        "INFO": ALWAYS,
+        "VERBOSE": ALWAYS,
+    },
+    # python/src/infer/pyInt8.cpp of 8.5 and 10.3; what read_calibration_cache takes beside self was
+    # written as ``length`` in the documentation of TensorRT 5 and is nothing in the bindings.
+    "IInt8EntropyCalibrator2": {
+        "get_batch_size": BEFORE_11,
+        "get_batch": BEFORE_11,
+        "read_calibration_cache": BEFORE_11,
+        "write_calibration_cache": BEFORE_11,
+    },
     "Builder": {
         "create_network": ALWAYS,
         "create_builder_config": ALWAYS,
@@ -72,6 +89,8 @@ MEMBERS: dict[str, dict[str, tuple[tuple[int, int], tuple[int, int] | None]]] = 
         "get_timing_cache": ALWAYS,
         "default_device_type": ALWAYS,
         "DLA_core": ALWAYS,
+        "set_device_type": ALWAYS,
+        "get_device_type": ALWAYS,
         "builder_optimization_level": ((8, 6), None),
         "progress_monitor": SINCE_10,
         "int8_calibrator": BEFORE_11,
@@ -103,7 +122,7 @@ MEMBERS: dict[str, dict[str, tuple[tuple[int, int], tuple[int, int] | None]]] = 
         "set_output_type": BEFORE_11,
     },
     "ITensor": {"name": ALWAYS, "shape": ALWAYS, "dtype": ALWAYS},
-    "Runtime": {"deserialize_cuda_engine": ALWAYS},
+    "Runtime": {"deserialize_cuda_engine": ALWAYS, "DLA_core": ALWAYS},
     "ICudaEngine": {
         "num_io_tensors": ALWAYS,
         "get_tensor_name": ALWAYS,
@@ -135,6 +154,7 @@ def install(namespace: dict[str, Any], version: str) -> None:
     namespace["__version__"] = version
     names = names_of(version)
     module = ModuleType("fake")
+    module.__version__ = version
     for name in _ENUMS:
         members = [m for m in MEMBERS[name] if m in names[name]]
         setattr(module, name, enum.IntEnum(name, members, start=0))
@@ -177,10 +197,12 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
     class Severity(enum.IntEnum):
         INTERNAL_ERROR = 0
         ERROR = 1
+        WARNING = 2
+        INFO = 3
         VERBOSE = 4
 
     class ILogger:
-        INTERNAL_ERROR, ERROR, VERBOSE = Severity
+        INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = Severity
 
         def log(self, severity, msg):
             raise NotImplementedError
@@ -268,6 +290,13 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
 
         def __init__(self) -> None:
             self._flags, self._pools, self._cache = set(), {}, None
+            self._devices = {}
+
+        def set_device_type(self, layer, device_type):
+            self._devices[layer.name] = device_type
+
+        def get_device_type(self, layer):
+            return self._devices.get(layer.name, self.default_device_type)
 
         def set_memory_pool_limit(self, pool, pool_size):
             self._pools[pool] = pool_size
@@ -289,6 +318,19 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
 
         def get_timing_cache(self):
             return self._cache
+
+    class IInt8EntropyCalibrator2:
+        def get_batch_size(self):
+            return 0
+
+        def get_batch(self, names):
+            return []
+
+        def read_calibration_cache(self):
+            return None
+
+        def write_calibration_cache(self, cache):
+            return None
 
     class IProgressMonitor:
         def phase_start(self, phase_name, parent_phase, num_steps):
@@ -320,8 +362,9 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
                 monitor.phase_start("Building Engine", None, 2)
                 monitor.step_complete("Building Engine", 0)
             self._logger.log(trt.ILogger.VERBOSE, "choosing kernels")
-            if not _end(self._logger, trt):
+            if not _end(self._logger, trt) or not calibrate(self._logger, trt, network, config):
                 return None
+            list_layers(self._logger, trt, network, config)
             if monitor is not None:
                 monitor.phase_finish("Building Engine")
             if config._cache is not None:
@@ -330,6 +373,8 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
             return memoryview(HEADER + settings + network._onnx)
 
     class Runtime:
+        DLA_core = 0
+
         def __init__(self, logger: Any) -> None:
             self._logger = logger
 

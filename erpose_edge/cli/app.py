@@ -29,10 +29,12 @@ COMMANDS = {
     "validate": "Measure keypoint AP of weights or an artifact.",
     "bench": "Measure the latency of an artifact on this machine.",
     "deploy": "Export for a target, validate, time, and give a verdict.",
+    "bundle": "Make, verify, unpack and show what goes to a board.",
     "parity": "Name the first stage at which two networks diverge.",
     "sensitivity": "Rank layers by what int8 costs them, and search a mixed policy.",
     "trt-check": "Parse and build a graph for TensorRT, without a GPU.",
     "targets": "List the deployment targets, or show one.",
+    "doctor": "Say what this machine is, what it can serve, and what mends the rest.",
 }
 
 # The extra that brings each package which the base install does not have.
@@ -50,6 +52,7 @@ _EXTRAS = {
     "litert_torch": "tflite-export",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "trt-check",
+    "asyncssh": "push",
 }
 
 EXIT_INTERRUPTED = 130

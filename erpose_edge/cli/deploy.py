@@ -1,4 +1,4 @@
-"""``erpose-edge deploy``: one command from weights to a verdict."""
+"""``erpose-edge deploy``: one command from weights to a verdict, here or on boards."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from erpose_edge.cli.output import console, emit_json, messages, progress
+from erpose_edge.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,10 +51,54 @@ def command(
     max_p99_ms: Annotated[
         float | None, typer.Option(min=0.001, help="Instead of the profile's budget.")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Try only this one, beside fp32: fp16, mixed or int8.")
+    ] = None,
+    dla: Annotated[
+        bool, typer.Option("--dla", help="Add what DLA needs (Orin NX, AGX Orin, Xavier).")
+    ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Write what a board needs as a folder, .tar or .tar.zst."),
+    ] = None,
+    sign: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="Ed25519 private key to sign bundles with.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option(help="Put fp32 into the bundle, for its speed on the board.")
+    ] = True,
+    host: Annotated[
+        str | None, typer.Option(metavar="USER@BOARD", help="Push to this board over ssh.")
+    ] = None,
+    hosts: Annotated[
+        Path | None, typer.Option(metavar="FLEET.YAML", help="Push to all boards of a file.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(help="Folder there; erpose-edge/TARGET by default.")
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="Private key for --host, as `ssh -i`.")
+    ] = None,
+    ssh_config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For --host, as `ssh -F`.")
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Releases that stay on a board.")] = 3,
+    accept_slow: Annotated[
+        bool, typer.Option("--accept-slow", help="Serve although the latency budget was missed.")
+    ] = False,
+    set_power_mode: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Measure the board in this mode; restored afterwards."),
+    ] = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Let the release before serve again; no export.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Export for a target, validate, time, and give a verdict."""
+    """Export for a target, validate, time, and give a verdict; push it to boards if asked."""
+    from erpose_edge.cli import release
     from erpose_edge.cli.validate import checked_size
+    from erpose_edge.deploy.dla import dla_request
     from erpose_edge.deploy.ladder import deploy
     from erpose_edge.deploy.pictures import draw_verdict
     from erpose_edge.deploy.profile import load_profile, require_available
@@ -63,7 +108,16 @@ def command(
 
     profile = load_profile(target)
     require_available(profile)
+    away = release.Away(host, hosts, path, identity, ssh_config)
+    if rollback:
+        raise typer.Exit(away.roll_back(profile.name, as_json=as_json))
+    away.check()
+    release.check_place(bundle)
+    wanted = dla_request(profile) if dla else None
+    key = release.signing_key(sign)
     profile = _with_budget(profile, min_retention, max_p99_ms)
+    if precision is not None:
+        profile = _with_precision(profile, precision)
     if input_size is not None:
         profile = profile.model_copy(update={"input_size": checked_size(input_size)})
     folder = out or Path("runs/deploy") / profile.name
@@ -71,13 +125,27 @@ def command(
     skeleton = skeleton_named(pair.reference.skeleton)
     evaluation = _evaluation(data, images, count, skeleton)
     tried = rungs(profile, pair, load_policy(more_float))
-    result = deploy(profile, tried, evaluation, folder, seconds=seconds, stage=progress)
+    result = deploy(
+        profile,
+        tried,
+        evaluation,
+        folder,
+        seconds=None if away.asked else seconds,
+        dla=wanted,
+        stage=progress,
+    )
     pictures = draw_verdict(result, folder / "pictures")
-    if as_json:
+    pushed = as_json and away.asked and result.verdict.passed  # prints a document of its own
+    if as_json and not pushed:
         emit_json({**result.to_json(), "pictures": pictures})
-    else:
+    elif not as_json:
         _print(result, pictures)
-    raise typer.Exit(result.verdict.exit_code)
+    code = result.verdict.exit_code
+    if result.verdict.passed and (away.asked or bundle is not None):
+        made = release.Made(result, tried, folder, bundle, key, compare=compare)
+        options = release.board_options(seconds, set_power_mode)
+        code = made.send(away, keep, options, accept_slow=accept_slow, as_json=as_json)
+    raise typer.Exit(code)
 
 
 def _with_budget(
@@ -86,6 +154,15 @@ def _with_budget(
     given = {"min_retention": min_retention, "max_p99_ms": max_p99_ms}
     changed = {name: value for name, value in given.items() if value is not None}
     return profile.model_copy(update={"budget": profile.budget.model_copy(update=changed)})
+
+
+def _with_precision(profile: Profile, precision: str) -> Profile:
+    if precision not in profile.precisions:
+        raise RequestError(
+            f"--precision: expected {' or '.join(profile.precisions)} for {profile.name}, "
+            f"got {precision!r}"
+        )
+    return profile.model_copy(update={"precisions": [precision]})
 
 
 def _weights(path: Path | None, profile: Profile, folder: Path) -> WeightsPair:

@@ -29,6 +29,9 @@ def command(
         tuple[int, int] | None,
         typer.Option(metavar="HEIGHT WIDTH", help="Pixels; the target's or weights' by default."),
     ] = None,
+    dla: Annotated[
+        bool, typer.Option("--dla", help="Add what DLA needs (Orin NX, AGX Orin, Xavier).")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the artifact.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -36,6 +39,7 @@ def command(
     import torch  # noqa: F401 - named first where it is missing
 
     from erpose_edge.cli.validate import checked_size
+    from erpose_edge.deploy.dla import dla_document, dla_lines, dla_request
     from erpose_edge.deploy.profile import load_profile, require_available
     from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
     from erpose_edge.network.checkpoint import load_weights
@@ -43,6 +47,7 @@ def command(
 
     profile = load_profile(target)
     require_available(profile)
+    wanted = dla_request(profile) if dla else None
     loaded = load_weights(find_resource("weights", weights))
     request = ExportRequest(
         target=profile.name,
@@ -51,11 +56,16 @@ def command(
         contract=contract or profile.contract,
         input_size=checked_size(input_size) or profile.input_size,
         max_poses=loaded.config["export"]["max_poses"],
+        dla=wanted,
     )
     folder = out or Path("runs/export") / f"{profile.name}-{request.precision}"
     messages.print(f"export {weights} for {profile.name} in {request.precision}", markup=False)
     artifact = export_artifact(loaded, request, folder)
     document = _document(artifact)
+    if dla:
+        document["dla"] = dla_document(profile, artifact)
+        for line in dla_lines(document["dla"]):
+            messages.print(line, markup=False, soft_wrap=True)
     if as_json:
         emit_json(document)
     else:

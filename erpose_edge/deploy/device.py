@@ -6,26 +6,24 @@ import importlib.util
 from pathlib import Path
 
 from erpose_edge.deploy.profile import Profile
-
-_COMPATIBLE = Path("proc/device-tree/compatible")
+from erpose_edge.deploy.registry import load_registry
+from erpose_edge.machine.board import read_board
+from erpose_edge.machine.diagnosis import Target
+from erpose_edge.machine.power_mode import read_power_modes
 
 
 def is_device(profile: Profile, root: Path = Path("/")) -> bool:
     """Return whether this machine is one of those that the profile means.
 
     Args:
-        profile: Its ``device_tree`` names boards; None means any machine with the engine.
+        profile: It names modules of the registry, or boards by their device tree; a profile of
+            neither means any machine with the engine.
         root: Of the file system; tests have their own.
     """
     if not runs_here(profile):
         return False
-    if profile.device_tree is None:
-        return True
-    try:
-        names = (root / _COMPATIBLE).read_bytes().decode("ascii", "replace").split("\0")
-    except OSError:  # no device tree: a PC
-        return False
-    return any(name in names for name in profile.device_tree)
+    board = read_board(root, load_registry(), read_power_modes(root))
+    return Target.from_profile(profile.model_dump(mode="json")).fits(board)
 
 
 def runs_here(profile: Profile) -> bool:

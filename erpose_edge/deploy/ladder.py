@@ -23,6 +23,7 @@ from erpose_edge.deploy.rungs import REFERENCE, Report, Rung
 from erpose_edge.deploy.stand_in import stand_in_estimator
 from erpose_edge.errors import ExportError
 from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
+from erpose_edge.exporters.engine_export import DlaRequest
 from erpose_edge.runtime.artifact import Artifact
 from erpose_edge.runtime.estimator import PoseEstimator
 from erpose_edge.skeleton import Skeleton
@@ -83,6 +84,7 @@ class Deployment:
         evaluation: What accuracy was measured on.
         engine: What ran the artifacts here.
         checks: What was found out about graphs whose engine is not here, by rung.
+        elsewhere: Times are to be measured on another machine.
     """
 
     profile: Profile
@@ -93,6 +95,7 @@ class Deployment:
     evaluation: EvaluationSet
     engine: str
     checks: dict[str, str]
+    elsewhere: bool = False
 
     @property
     def chosen(self) -> Artifact | None:
@@ -105,7 +108,9 @@ class Deployment:
         notes = timed.notes()[1:] if timed else []
         notes += [f"{name}: {found}" for name, found in self.checks.items()]
         notes += [LIMITS] if self.checks else []
-        if not self.latency:
+        if self.elsewhere:
+            notes.append("no times: they are measured on the board")
+        elif not self.latency:
             notes.append(
                 f"no times: {self.profile.engine} is not on this machine; AP is that of the same "
                 f"graph in {self.engine.split(' in place')[0]}"
@@ -119,7 +124,7 @@ class Deployment:
 
     def remaining(self) -> list[str]:
         """Return what is left to do on the device; nothing where this machine is it."""
-        if self.chosen is None or self.verdict.judged_time:
+        if self.chosen is None or self.verdict.judged_time or self.elsewhere:
             return []
         return remaining_steps(self.profile, self.chosen)
 
@@ -150,7 +155,8 @@ def deploy(
     evaluation: EvaluationSet,
     folder: Path,
     *,
-    seconds: float,
+    seconds: float | None,
+    dla: DlaRequest | None = None,
     stage: Stage = _silent,
 ) -> Deployment:
     """Export for a target, validate against fp32, time in turns, and judge.
@@ -160,7 +166,9 @@ def deploy(
         rungs: As `erpose_edge.deploy.rungs.rungs` returns them.
         evaluation: What accuracy is measured on.
         folder: Gets a folder an artifact, and ``verdict.json``.
-        seconds: At least so long each candidate is timed.
+        seconds: At least so long each candidate is timed; None times nothing here, because the
+            artifacts go to another machine.
+        dla: What DLA is asked for, with every precision that it has; None for the GPU alone.
         stage: Opens a progress bar for a named piece of work.
 
     Raises:
@@ -177,7 +185,7 @@ def deploy(
     for rung in rungs:
         try:
             with stage(f"export {rung.name}"):
-                artifact = _export(profile, rung, folder / rung.name)
+                artifact = _export(profile, rung, folder / rung.name, dla)
                 if profile.engine == "tensorrt" and not runs_here(profile):
                     checks[rung.name] = checked_graphs(artifact)
         except ExportError as error:
@@ -192,16 +200,18 @@ def deploy(
                 estimator, evaluation.samples, evaluation.skeleton, report
             )
     latency: dict[str, Latency] = {}
-    if runs_here(profile):
+    if runs_here(profile) and seconds is not None:
         with stage("time in turns") as report:
             latency = interleaved(estimators, seconds=seconds, progress=report)
     verdict = judge(
         [_candidate(rung.name, refused, artifacts, accuracy, latency) for rung in rungs],
         Budget(**profile.budget.model_dump()),
-        time=is_device(profile),
+        time=is_device(profile) and seconds is not None,
     )
     engine = estimators[REFERENCE].runner.engine
-    result = Deployment(profile, verdict, artifacts, accuracy, latency, evaluation, engine, checks)
+    result = Deployment(
+        profile, verdict, artifacts, accuracy, latency, evaluation, engine, checks, seconds is None
+    )
     _write_json(folder / VERDICT_FILE, result.to_json())
     return result
 
@@ -212,13 +222,14 @@ def _open(profile: Profile, artifact: Artifact) -> PoseEstimator:
     return PoseEstimator(artifact, score_threshold=SCORE_THRESHOLD, threads=profile.threads)
 
 
-def _export(profile: Profile, rung: Rung, folder: Path) -> Artifact:
+def _export(profile: Profile, rung: Rung, folder: Path, dla: DlaRequest | None) -> Artifact:
     request = ExportRequest(
         target=profile.name,
         engine=profile.engine,
         precision=rung.precision,
         contract=profile.contract,
         input_size=profile.input_size,
+        dla=None if rung.precision == "fp32" else dla,  # which DLA does not have
     )
     return export_artifact(rung.weights, request, folder)
 

@@ -1,6 +1,7 @@
 """Target profiles: what a device is, which engine serves it, and the budget it must keep.
 
-A profile is data (``targets/*.yaml``): a new device of a known engine needs no code.
+A profile is data (``targets/*.yaml``): a new device of a known engine needs no code. What is known
+of the devices themselves is in the registry (``targets/facts/``), whose entries a profile names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from pydantic import Field
 
 from erpose_edge.config import Contract, Count, Fraction, Positive, Size, Whole
 from erpose_edge.config_file import StrictModel, read_yaml
-from erpose_edge.errors import TargetError
+from erpose_edge.deploy.registry import load_registry
+from erpose_edge.deploy.registry.of_target import device_tree_names, require_known, tensorrt_facts
+from erpose_edge.errors import ConfigError, TargetError
 from erpose_edge.resources import find_resource, list_resources
 
 Engine = Literal["openvino", "onnxruntime", "tensorrt", "tflite"]
@@ -52,15 +55,18 @@ class TensorrtFacts(StrictModel):
 
     Attributes:
         compute_capability: Of their GPU, for example "8.7".
-        memory_gb: Of every variant; a board shares it between CPU and GPU.
-        dla_cores: Of every variant, in the order of ``memory_gb``.
+        memory_gb: Of every module; a board shares it between CPU and GPU.
+        dla_cores: Of every module, in the order of ``memory_gb``.
         versions: Version of TensorRT by what brings it, oldest first.
+        max_dla_transitions: An engine for DLA that changes more often between GPU and DLA is
+            refused; null: it is not.
     """
 
     compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
     memory_gb: list[Count] = Field(default_factory=list)
     dla_cores: list[Whole] = Field(default_factory=list)
-    versions: Annotated[dict[Text, Text], Field(min_length=1)]
+    versions: dict[Text, Text] = Field(default_factory=dict)
+    max_dla_transitions: Whole | None = None
 
 
 class Profile(StrictModel):
@@ -71,30 +77,42 @@ class Profile(StrictModel):
         description: One line for people.
         engine: What runs the network.
         status: ``planned`` profiles are known but not served by this version.
+        way_out: What the owner of a planned target can do, in words.
         precisions: In the order in which they are tried; ``mixed`` is int8 with more layers in
             float; fp32 is the reference and the last resort.
         input_size: (height, width) in pixels; null takes that of the weights.
         contract: Outputs of the exported network.
         threads: Of the engine; null takes the physical cores.
         budget: What must be kept.
+        modules: Jetson modules of the registry that the target stands for.
+        flash: How they were flashed; null: either way.
+        boards: Boards of the registry that the target stands for.
+        cpus: Classes of processors of the registry that it runs on.
+        mobiles: Parts of phones of the registry that it runs on.
         device_tree: A machine is this device if its device tree is ``compatible`` with one of
-            these names; elsewhere latency is measured and not judged. Null: any machine.
-        isa: CPU flags worth knowing with each number, and what they mean here.
-        tensorrt: The devices, for the engine ``tensorrt``; None for others.
-        rules: What holds on this device.
+            these names; elsewhere latency is measured and not judged. Null in a file: those of
+            ``modules`` and ``boards``, or any machine where there are none.
+        tensorrt: The devices, for the engine ``tensorrt``; what a file leaves out is that of its
+            ``modules``.
+        rules: What holds on this device beside the registry's rules.
     """
 
     name: Text
     description: Text
     engine: Engine
     status: Literal["available", "planned"]
+    way_out: Text | None = None
     precisions: Annotated[list[Precision], Field(min_length=1)]
     input_size: Size | None = None
     contract: Contract
     threads: Count | None = None
     budget: DeviceBudget
+    modules: list[Text] = Field(default_factory=list)
+    flash: Literal["original", "super"] | None = None
+    boards: list[Text] = Field(default_factory=list)
+    cpus: list[Text] = Field(default_factory=list)
+    mobiles: list[Text] = Field(default_factory=list)
     device_tree: list[Text] | None = None
-    isa: dict[str, Text] = Field(default_factory=dict)
     tensorrt: TensorrtFacts | None = None
     rules: list[Rule] = Field(default_factory=list)
 
@@ -109,9 +127,25 @@ def load_profile(name: str | Path) -> Profile:
 
     Raises:
         TargetError: There is no such target.
-        ConfigError: Its file has a mistake.
+        ConfigError: Its file has a mistake, or names what the registry does not have.
     """
-    return read_yaml(find_resource("targets", name), Profile)
+    path = find_resource("targets", name)
+    profile = read_yaml(path, Profile)
+    registry = load_registry()
+    require_known(profile, registry, str(path))
+    derived: dict[str, object] = {}
+    if profile.device_tree is None:
+        derived["device_tree"] = device_tree_names(profile, registry)
+    if profile.engine == "tensorrt":
+        own = profile.tensorrt.model_dump(exclude_unset=True) if profile.tensorrt else {}
+        facts = TensorrtFacts(**{**tensorrt_facts(profile, registry), **own})
+        if not facts.versions:
+            raise ConfigError(
+                f"{path}: tensorrt.versions: expected at least one version, got none; name modules "
+                "of the registry, or versions by what brings them"
+            )
+        derived["tensorrt"] = facts
+    return profile.model_copy(update=derived)
 
 
 def list_profiles() -> list[Profile]:
@@ -128,7 +162,10 @@ def require_available(profile: Profile) -> None:
     if profile.status == "available":
         return
     served = ", ".join(p.name for p in list_profiles() if p.status == "available")
+    way_out = profile.way_out or (
+        f"`erpose-edge export` writes the ONNX that {profile.engine} reads"
+    )
     raise TargetError(
         f"target {profile.name}: expected a target that this version serves ({served}), got one "
-        f"that is planned; `erpose-edge export` writes the ONNX that {profile.engine} reads"
+        f"that is planned; {way_out}"
     )

@@ -13,7 +13,7 @@ from erpose_edge import __version__
 from erpose_edge.data.generated.scene import render_scene
 from erpose_edge.errors import RequestError, TargetError
 from erpose_edge.exporters import onnxruntime, openvino, tensorrt, tflite
-from erpose_edge.exporters.engine_export import Engine, EngineExport
+from erpose_edge.exporters.engine_export import DlaRequest, Engine, EngineExport
 from erpose_edge.exporters.onnx import INPUT_NAME
 from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME, runtime_archive
 from erpose_edge.network.checkpoint import Weights
@@ -68,6 +68,7 @@ class ExportRequest:
         contract: ``raw``, ``decoded`` or ``compact``.
         input_size: (height, width) in pixels, multiples of 32; None takes that of the weights.
         max_poses: At most so many poses are returned.
+        dla: What TensorRT needs for DLA is wanted too; None: it is not.
     """
 
     target: str
@@ -76,6 +77,7 @@ class ExportRequest:
     contract: str = "compact"
     input_size: tuple[int, int] | None = None
     max_poses: int = 30
+    dla: DlaRequest | None = None
 
 
 def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> Artifact:
@@ -95,8 +97,19 @@ def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> A
         MissingExtraError: A package of the ``export`` or the engine's extra is missing.
     """
     engine = _engine(request)
+    export = engine_export(weights, request)
+    files = {**engine.model_files(export), ARCHIVE_NAME: runtime_archive()}
+    return write_artifact(folder, _manifest(weights, request, export, engine.LAYOUT), files)
+
+
+def engine_export(weights: Weights, request: ExportRequest) -> EngineExport:
+    """Return the network of ``weights`` on its way to an engine; all engines start from its graph.
+
+    Raises:
+        WeightsError: ``int8`` was asked of float weights.
+    """
     quantized = request.precision == "int8"
-    export = EngineExport(
+    return EngineExport(
         network=deployed_network(weights, quantized=quantized),
         precision=request.precision,
         contract=request.contract,
@@ -106,9 +119,8 @@ def export_artifact(weights: Weights, request: ExportRequest, folder: Path) -> A
         skeleton=weights.skeleton,
         score_threshold=weights.score_threshold,
         nms=weights.nms,
+        dla=request.dla,
     )
-    files = {**engine.model_files(export), ARCHIVE_NAME: runtime_archive()}
-    return write_artifact(folder, _manifest(weights, request, export, engine.LAYOUT), files)
 
 
 def _engine(request: ExportRequest) -> Engine:

@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class DlaRequest:
+    """What is wanted of DLA.
+
+    Attributes:
+        max_transitions: More changes between GPU and DLA are refused; None: any number.
+    """
+
+    max_transitions: int | None = None
+
+
+@dataclass(frozen=True)
 class EngineExport:
     """One network on its way to one engine.
 
@@ -38,6 +49,7 @@ class EngineExport:
         skeleton: Name of the keypoints' convention.
         score_threshold: Poses with a lower score are left out.
         nms: Overlap above which the pose with the lower score goes; None keeps all.
+        dla: What TensorRT needs for DLA is wanted too; None: it is not.
     """
 
     network: fx.GraphModule
@@ -49,6 +61,7 @@ class EngineExport:
     skeleton: str = "coco-17"
     score_threshold: float = 0.3
     nms: float | None = None
+    dla: DlaRequest | None = None
 
     @cached_property
     def graph(self) -> onnx.ModelProto:

@@ -267,7 +267,7 @@ def _per_keypoint(
     person = np.where(matches.ignored[0, 0], -1, matches.person[0, 0])  # all areas, OKS 0.50
     total, labelled = np.zeros(len(skeleton)), np.zeros(len(skeleton))
     start = 0
-    for image, ranked in zip(images, poses):  # noqa: B905 - boards run Python 3.8
+    for image, ranked in zip(images, poses):
         taken = person[start : start + len(ranked.scores)]
         start += len(taken)
         labels = image.keypoints[taken[taken >= 0]].astype(np.float64)

@@ -78,7 +78,7 @@ def match(
     for start in range(0, len(order), _IMAGES_AT_ONCE):
         chosen = order[start : start + _IMAGES_AT_ONCE]
         found = _match_some([images[i] for i in chosen], [poses[i] for i in chosen], sigmas)
-        for index, part in zip(chosen, found):  # noqa: B905 - boards run Python 3.8
+        for index, part in zip(chosen, found):
             parts[index] = part
     return Matches(
         np.concatenate([_NOTHING.person] + [part.person for part in parts], axis=2),

@@ -119,7 +119,7 @@ def _from_raw(
     visibility = np.empty((len(best), k), np.float32)
     boxes = np.empty((len(best), 4), np.float32)
     start = 0
-    for stride, level in zip(strides, levels):  # noqa: B905 - boards run Python 3.8
+    for stride, level in zip(strides, levels):
         here = np.flatnonzero((best >= start) & (best < start + level.size))
         row, column = np.divmod(best[here] - start, level.shape[1])
         offsets = outputs[f"keypoints_{stride}"][0][:, row, column].T.reshape(-1, k, 2)

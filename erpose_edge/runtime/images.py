@@ -48,7 +48,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise _cut_off(path, "JPEG", len(content))
     if content.startswith(_PNG_START) and _PNG_END not in content[-1024:]:
         raise _cut_off(path, "PNG", len(content))
-    with _silent_cv2():
+    with silent_cv2():
         try:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error as error:  # larger than cv2's limit, for example
@@ -96,7 +96,7 @@ def read_video(path: str | Path) -> Iterator[NDArray[np.uint8]]:
     try:
         frames = 0
         while True:
-            with _silent_cv2():
+            with silent_cv2():
                 more, frame = capture.read()
             if not more:
                 break
@@ -128,7 +128,7 @@ def quiet_ffmpeg() -> None:
 def _open_video(path: str | Path) -> cv2.VideoCapture:
     _check_file(Path(path), "a video")
     quiet_ffmpeg()
-    with _silent_cv2():
+    with silent_cv2():
         capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise ImageError(f"{path}: expected a video that cv2 opens, got another file or codec")
@@ -176,7 +176,7 @@ def _jpeg_is_whole(content: bytes) -> bool:
 
 
 @contextmanager
-def _silent_cv2() -> Iterator[None]:
+def silent_cv2() -> Iterator[None]:
     """Keep cv2 from printing: the caller says in one line what is wrong."""
     logging = getattr(getattr(cv2, "utils", None), "logging", None)
     if logging is None:  # OpenCV before 4.5

@@ -117,6 +117,10 @@ class Fields:
             raise self.error(name, "at least one integer", [])
         return values
 
+    def indices(self, name: str, length: int) -> tuple[int, ...]:
+        """Take a list, possibly empty, of places in a sequence of ``length``."""
+        return tuple(self._integer(name, value, 0, length - 1) for value in self._list(name))
+
     def pair(self, name: str) -> tuple[float, float]:
         """Take two finite numbers."""
         values = self._list(name)

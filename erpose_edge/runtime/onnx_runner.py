@@ -70,4 +70,4 @@ class OnnxRunner:
         check_images(images, self._size)
         images = np.ascontiguousarray(images)
         arrays = self._session.run(self._outputs, {self._input: images})
-        return dict(zip(self._outputs, arrays))  # noqa: B905 - boards run Python 3.8
+        return dict(zip(self._outputs, arrays))

@@ -74,7 +74,7 @@ def check_self_test(
     misses: list[Miss] = []
     threshold, estimator.score_threshold = estimator.score_threshold, 0.0
     try:
-        for seed, expected in zip(test.seeds, test.poses):  # noqa: B905 - boards run Python 3.8
+        for seed, expected in zip(test.seeds, test.poses):
             found = estimator(render(seed, test.size))
             best = max((pose["score"] for pose in expected), default=0.0)
             for pose in expected:

@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of what ``--json`` prints, one for each command.
+"""JSON Schemas (draft 2020-12) of what ``--json`` prints, one for each document.
 
 The keys that a schema requires keep their names and meaning; a document may hold further keys.
 """
@@ -11,12 +11,17 @@ from typing import Any
 
 NAMES = (
     "bench",
+    "bundle",
     "deploy",
+    "doctor",
     "info",
     "lint",
     "parity",
     "predict",
+    "push",
     "sensitivity",
+    "target",
+    "targets",
     "trt-check",
     "validate",
 )

@@ -124,9 +124,7 @@ def coco_detections(poses: dict[int, Poses]) -> list[dict[str, Any]]:
             "keypoints": np.c_[points, seen].astype(float).ravel().tolist(),
         }
         for image_id, found in poses.items()
-        for score, points, seen in zip(  # noqa: B905 - boards run Python 3.8
-            found.scores, found.keypoints, found.visibility
-        )
+        for score, points, seen in zip(found.scores, found.keypoints, found.visibility)
     ]
 
 

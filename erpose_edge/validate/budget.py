@@ -98,9 +98,7 @@ class Verdict:
                     "speedup_vs_fp32": candidate.speedup_vs_fp32,
                     "rejected": reason,
                 }
-                for candidate, reason in zip(  # noqa: B905 - boards run Python 3.8
-                    self.candidates, self.rejected
-                )
+                for candidate, reason in zip(self.candidates, self.rejected)
             ],
         }
 
@@ -124,20 +122,19 @@ def judge(candidates: Sequence[Candidate], budget: Budget, *, time: bool = True)
     lossy = [_accuracy_miss(candidate, budget) for candidate in candidates]
     missed = [
         candidate.refused or loss or (_time_miss(candidate, budget) if time else None)
-        for loss, candidate in zip(lossy, candidates)  # noqa: B905 - boards run Python 3.8
+        for loss, candidate in zip(lossy, candidates)
     ]
-    kept = [candidate for candidate, miss in zip(candidates, missed) if miss is None]  # noqa: B905
+    kept = [candidate for candidate, miss in zip(candidates, missed) if miss is None]
     rejected = tuple(
         miss or (_slower_than_later(candidate, kept) if time else None)
-        for candidate, miss in zip(candidates, missed)  # noqa: B905
+        for candidate, miss in zip(candidates, missed)
     )
     chosen = candidates[rejected.index(None)].precision if None in rejected else None
     if chosen is not None:
         code = EXIT_PASS
     else:
         accurate = any(
-            loss is None and candidate.refused is None
-            for loss, candidate in zip(lossy, candidates)  # noqa: B905
+            loss is None and candidate.refused is None for loss, candidate in zip(lossy, candidates)
         )
         code = EXIT_LATENCY if accurate else EXIT_ACCURACY
     return Verdict(chosen, tuple(candidates), rejected, code, time)

@@ -7,13 +7,13 @@ all of them alike, and their ratio is worth more than either number.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from erpose_edge.errors import RequestError
-from erpose_edge.validate.cpu import CpuFacts, cpu_facts
+from erpose_edge.machine.cpu import CpuFacts, cpu_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 UNSTABLE_ABOVE = 0.025  # coefficient of variation; above it a difference of 5 % means nothing
 WARM_UP_MS = 200.0
-_TURN_MS = 100.0  # one estimator's turn before the next one's
+TURN_MS = 100.0
 _FEWEST_IN_TURN = 5  # frames
 _FEWEST_SAMPLES = 20
 STAGES = ("preprocess", "infer", "decode", "end_to_end")
@@ -64,6 +64,8 @@ class Latency:
         engine: Name and version.
         frame_size: (height, width) of the frame in pixels.
         cpu: What it ran on; the load is that from before the measurement.
+        marks_ns: When each frame was begun, preprocessed, inferred and decoded, (N, 4) int64 on the
+            clock of `time.perf_counter_ns`: to be laid beside what else was sampled meanwhile.
     """
 
     preprocess_ms: Percentiles
@@ -77,6 +79,7 @@ class Latency:
     engine: str
     frame_size: tuple[int, int]
     cpu: CpuFacts
+    marks_ns: NDArray[np.int64] = field(repr=False, compare=False)
 
     @property
     def stages(self) -> dict[str, Percentiles]:
@@ -84,9 +87,12 @@ class Latency:
         return {stage: getattr(self, f"{stage}_ms") for stage in STAGES}
 
     def to_json(self, manifest: Manifest | None = None) -> dict[str, Any]:
-        """Return the fields as plain values, with those that tell which artifact it was."""
-        document = {
-            **asdict(self),
+        """Return the statistics as plain values, with fields that tell which artifact it was."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "marks_ns"}
+        stages = {f"{stage}_ms": asdict(found) for stage, found in self.stages.items()}
+        document: dict[str, Any] = {
+            **plain,
+            **stages,
             "frame_size": list(self.frame_size),
             "cpu": self.cpu.to_json(),
         }
@@ -137,14 +143,17 @@ def interleaved(
     frame: NDArray[np.uint8] | None = None,
     seconds: float = 5.0,
     progress: Progress | None = None,
+    turn_ms: float = TURN_MS,
 ) -> dict[str, Latency]:
-    """Time several estimators in turns of 100 ms, or five frames; see `bench`.
+    """Time several estimators in turns; see `bench`.
 
     Args:
         estimators: By the name that their result gets.
         frame: BGR (H, W, 3); `example_frame` by default.
         seconds: At least so long for each, after a warm-up of 200 ms.
         progress: Called with the part that is done and 100.
+        turn_ms: Of one estimator before the next one's; at least five frames, and at most a tenth
+            of ``seconds``.
 
     Raises:
         RequestError: ``seconds`` is not positive.
@@ -160,7 +169,7 @@ def interleaved(
         clock.forget()
     while not all(clock.finished(seconds) for clock in clocks.values()):
         for clock in clocks.values():
-            clock.turn(min(_TURN_MS, 1e3 * seconds / 10))
+            clock.turn(min(turn_ms, 1e3 * seconds / 10))
         if progress is not None:
             part = min(clock.spent_ms for clock in clocks.values()) / (1e3 * seconds)
             progress(min(int(100 * part), 99), 100)
@@ -242,4 +251,5 @@ class _Clock:
             engine=runner.engine,
             frame_size=(self._frame.shape[0], self._frame.shape[1]),
             cpu=CpuFacts(facts.model, facts.flags, facts.cores, facts.threads, load),
+            marks_ns=marks,
         )

@@ -1,9 +1,12 @@
 """The whole on a real engine: bundled weights, artifacts, accuracy, latency, verdict."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from erpose_edge.cli.app import main
 from erpose_edge.resources import find_resource
@@ -16,37 +19,36 @@ from erpose_edge.schemas import load_schema
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def small_profile(tmp_path):
-    """The profile of OpenVINO on a CPU, at an input that takes little time."""
-    text = find_resource("targets", "openvino-cpu").read_text()
-    path = tmp_path / "small.yaml"
-    path.write_text(
-        text.replace("name: openvino-cpu", "name: small")
-        .replace("min_retention: 0.99", "min_retention: 0.5")
-        .replace("min_speedup_vs_fp32: 1.1", "min_speedup_vs_fp32: 0.1")
-        .replace("[int8, mixed, fp16, fp32]", "[int8, mixed, fp32]")
-    )
-    return path
+FEW = ["--count", "6", "--seconds", "0.2", "--input-size", "128", "128", "--json"]
 
 
-@pytest.fixture
-def deployed(small_profile, tmp_path, capfd):
-    """Deploy the bundled weights; returns exit code, stdout, stderr and the folder."""
+def small_profile(folder, **changes):
+    """The profile of OpenVINO on a CPU with fewer precisions and a mild budget."""
+    values = yaml.safe_load(find_resource("targets", "openvino-cpu").read_text())
+    values["budget"] = {"min_retention": 0.3, "max_p99_ms": None, "min_speedup_vs_fp32": 0.01}
+    values.update({"name": "small", "precisions": ["int8", "fp32"], **changes})
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
 
-    def run(*arguments):
-        folder = tmp_path / "out"
-        options = ["--count", "12", "--seconds", "0.3", "--out", str(folder), *arguments]
-        code = main(["deploy", "--target", str(small_profile), *options])
-        return code, *capfd.readouterr(), folder
 
-    return run
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    """The bundled weights, deployed at their own size; exit code, document and folder."""
+    folder = tmp_path_factory.mktemp("deployed")
+    profile = small_profile(folder, precisions=["int8", "mixed", "fp32"])
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(
+            ["deploy", "--target", profile, "--count", "12", "--seconds", "0.3", "--json",
+             "--out", str(folder / "out")]
+        )  # fmt: skip
+    return code, json.loads(out.getvalue()), folder / "out"
 
 
 def test_the_bundled_weights_pass_and_stdout_is_one_document_of_the_schema(deployed):
-    code, out, err, folder = deployed("--json")
-    document = json.loads(out)
-    assert code == 0, err
+    code, document, folder = deployed
+    assert code == 0
     assert set(load_schema("deploy")["properties"]) <= set(document)
     assert (document["verdict"], document["chosen"]) == ("pass", "int8")
     assert [c["precision"] for c in document["candidates"]] == ["int8", "mixed", "fp32"]
@@ -60,10 +62,9 @@ def test_the_bundled_weights_pass_and_stdout_is_one_document_of_the_schema(deplo
 
 
 def test_the_artifact_finds_the_poses_of_its_self_test(deployed):
-    *_, folder = deployed()
     from erpose_edge.data.generated.people import render_scene
 
-    artifact = read_artifact(folder / "int8")
+    artifact = read_artifact(deployed[2] / "int8")
     assert all(artifact.manifest.self_test.poses)
     misses = check_self_test(
         PoseEstimator(artifact), artifact, lambda seed, size: render_scene(seed, size)[0]
@@ -71,40 +72,32 @@ def test_the_artifact_finds_the_poses_of_its_self_test(deployed):
     assert not misses
 
 
-@pytest.mark.parametrize(
-    ("option", "code", "reason"),
-    [("--max-p99-ms=0.001", 4, "p99: expected at most 0.001 ms")],
-)
-def test_a_budget_that_is_missed_is_the_exit_code_and_names_the_number(
-    deployed, option, code, reason
-):
-    found, out, _, _ = deployed(option, "--json")
-    assert found == code
-    document = json.loads(out)
-    assert (document["verdict"], document["chosen"], document["artifact"]) == ("fail", None, None)
-    assert all(reason in candidate["rejected"] for candidate in document["candidates"])
-
-
-def test_weights_that_are_not_quantized_are_calibrated_and_it_is_said(deployed):
+def test_a_budget_that_is_missed_is_the_exit_code_and_names_the_number(tmp_path, capfd):
+    """Float weights too: they are calibrated, and it is said."""
     path = find_resource("weights", "erpose-n")
-    code, out, err, folder = deployed("--weights", str(path), "--json")
-    assert code in (0, 3)
+    profile, folder = small_profile(tmp_path), tmp_path / "out"
+    options = ["--weights", str(path), "--max-p99-ms=0.001", "--min-retention=0"]
+    code = main(["deploy", "--target", profile, *FEW, *options, "--out", str(folder)])
+    out, err = capfd.readouterr()
+    document = json.loads(out)
+    assert code == 4
+    assert (document["verdict"], document["chosen"], document["artifact"]) == ("fail", None, None)
+    reason = "p99: expected at most 0.001 ms"
+    assert all(reason in candidate["rejected"] for candidate in document["candidates"])
     assert "int8 comes from calibration alone" in err
-    assert json.loads(out)["candidates"][0]["precision"] == "int8"
+    assert document["candidates"][0]["precision"] == "int8"
     assert (folder / "calibrated.safetensors").is_file()
 
 
-def test_times_of_a_machine_that_is_not_the_device_are_shown_and_not_judged(
-    small_profile, deployed
-):
-    text = small_profile.read_text().replace("min_speedup_vs_fp32: 0.1", "min_speedup_vs_fp32: 99")
-    small_profile.write_text(text + "device_tree: [another,board]\n")
-    code, out, _, _ = deployed("--json")
-    document = json.loads(out)
+def test_times_of_a_machine_that_is_not_the_device_are_shown_and_not_judged(tmp_path, capfd):
+    budget = {"min_retention": 0, "max_p99_ms": None, "min_speedup_vs_fp32": 99}
+    profile = small_profile(tmp_path, budget=budget, device_tree=["another,board"])
+    code = main(["deploy", "--target", profile, *FEW, "--out", str(tmp_path / "out")])
+    document = json.loads(capfd.readouterr().out)
     assert (code, document["chosen"], document["judged_time"]) == (0, "int8", False)
     assert all(candidate["p50_ms"] > 0 for candidate in document["candidates"])
     assert any("were not judged" in note for note in document["notes"])
-    assert any("benchmark_device.py" in step for step in document["remaining"])
+    assert any("--host" in step for step in document["remaining"])
 
 
 @pytest.mark.parametrize(("target", "reason"), [("nonsense", "nonsense"), ("later", "planned")])

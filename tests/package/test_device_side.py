@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import erpose_edge
+from erpose_edge.exporters.runtime_archive import device_files
 
-DEVICE_SIDE = ("runtime", "metrics", "validate")
+DEVICE_SIDE = ("runtime", "machine", "metrics", "validate", "on_device")
 ENGINES = ("openvino", "onnxruntime", "tensorrt", "ai_edge_litert", "tflite_runtime")
 OTHERS = ("torch", "pydantic", "typer", "yaml", "rich", "safetensors", "onnx", "pycocotools")
 
@@ -63,6 +64,20 @@ def test_a_runner_needs_its_engine_and_nothing_else(engine, module):
     others = tuple(e for e in ENGINES if e != engine)
     done = import_without(others + OTHERS, [f"erpose_edge.runtime.{module}"])
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_bundle_carries_asks_for_no_newer_python_than_jetpack_5_has(tmp_path):
+    for name, content in device_files().items():
+        if name.endswith(".py"):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    vermin = str(Path(sys.executable).with_name("vermin"))
+    check = [vermin, "-t=3.8-", "--violations", "--no-tips", "-q"]
+    done = subprocess.run([*check, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    (tmp_path / "newer.py").write_text("'a'.removeprefix('a')\n")
+    assert subprocess.run([*check, str(tmp_path)], capture_output=True).returncode == 1
 
 
 def test_the_blocker_blocks():

@@ -24,6 +24,10 @@ NOT_IN_RTX = {
     ("BuilderFlag", "OBEY_PRECISION_CONSTRAINTS"),  # removed in 11
     ("Builder", "platform_has_fast_fp16"),  # removed in 11
     ("IBuilderConfig", "int8_calibrator"),  # removed in 11
+    ("IInt8EntropyCalibrator2", "get_batch_size"),  # removed in 11, as the class
+    ("IInt8EntropyCalibrator2", "get_batch"),
+    ("IInt8EntropyCalibrator2", "read_calibration_cache"),
+    ("IInt8EntropyCalibrator2", "write_calibration_cache"),
     ("ILayer", "precision"),  # weak typing
     ("ILayer", "set_output_type"),  # weak typing
 }
@@ -39,7 +43,7 @@ def test_every_name_is_one_of_the_real_bindings_or_listed(rtx, version):
     names = fake_tensorrt.names_of(version)
     for kind, members in names.items():
         for member in members:
-            real = hasattr(getattr(rtx, kind), member)
+            real = hasattr(getattr(rtx, kind, None), member)
             assert real or (kind, member) in NOT_IN_RTX, (kind, member)
 
 
@@ -50,7 +54,7 @@ def test_the_newest_version_needs_no_list(rtx):
 
 def test_the_list_names_nothing_that_is_there(rtx):
     for kind, member in NOT_IN_RTX:
-        assert not hasattr(getattr(rtx, kind), member), (kind, member)
+        assert not hasattr(getattr(rtx, kind, None), member), (kind, member)
         assert member in fake_tensorrt.MEMBERS[kind]
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
+import tempfile
+from pathlib import Path
 
+import machine_trees
 import pytest
 
+from erpose_edge.deploy.doctor import examine
+from erpose_edge.deploy.remote.results import PushResult
 from erpose_edge.metrics.keypoint_ap import KeypointAP
 from erpose_edge.schemas import NAMES, load_schema
 from erpose_edge.validate.accuracy import Accuracy
@@ -20,6 +25,14 @@ EFFECT = {
     "ap_change": -0.02,
     "snr_db": {"scores": 12.5, "keypoints": None},
 }
+
+
+def doctor_document():
+    with tempfile.TemporaryDirectory() as folder:
+        machine, diagnosis = examine(machine_trees.build("orin-nano-super", Path(folder)))
+    return {"machine": machine.to_json(), **diagnosis.to_json()}
+
+
 SIDE = {
     "source": "a",
     "kind": "artifact",
@@ -28,7 +41,38 @@ SIDE = {
     "contract": "compact",
     "input_size": [640, 640],
 }
+TARGET = {
+    "name": "orin-nx",
+    "description": "a board",
+    "engine": "tensorrt",
+    "status": "available",
+    "served": "served",
+    "precisions": ["int8", "fp32"],
+    "contract": "decoded",
+}
 EXAMPLES = {
+    "targets": {"targets": [TARGET]},
+    "target": {
+        **TARGET,
+        "cases": [
+            {
+                "devices": ["orin-nx"],
+                "software": "JetPack 6.2",
+                "tensorrt": "10.3.0",
+                "precisions": ["int8", "fp32"],
+                "refused": {"fp16": "because"},
+                "prefer": "",
+                "contract": "decoded",
+                "dla": None,
+                "not_served": [],
+                "rules": ["a-rule"],
+            }
+        ],
+        "rules": [{"name": "a-rule", "says": "So it is.", "source": "here"}],
+        "facts": {"modules": [{"name": "orin-nx-8gb"}]},
+        "unverified": {"orin-nx-8gb": ["super.int8_tops"]},
+        "sources": {"seeed": "product data"},
+    },
     "parity": {
         "verdict": {
             "parity": False,
@@ -74,6 +118,26 @@ EXAMPLES = {
         "fps": 30.5,
         "unstable": False,
         "cpu": {"model": "Some CPU", "flags": ["avx2"], "threads": 2},
+    },
+    "bundle": {
+        "bundle": "pose.tar.zst",
+        "release": "0123456789ab",
+        "target": "openvino-cpu",
+        "artifacts": [
+            {
+                "folder": "artifacts/int8",
+                "engine": "openvino",
+                "precision": "int8",
+                "contract": "compact",
+                "input_size": [320, 320],
+            }
+        ],
+        "files": 130,
+        "size_mb": 7.5,
+        "licences": ["Apache-2.0"],
+        "tool_versions": {"erpose-edge": "0.1.0"},
+        "signed_by": None,
+        "signature_checked": False,
     },
     "lint": {
         "engine": None,
@@ -166,6 +230,14 @@ EXAMPLES = {
             },
         ]
     },
+    "doctor": doctor_document(),
+    "push": {
+        "exit_code": 4,
+        "hosts": [
+            PushResult("nano@board", "served", release="0123456789ab", certificate={}).to_json(),
+            PushResult("board:2222", "kept", 4, "p99: expected at most 8 ms, got 9 ms").to_json(),
+        ],
+    },
     "deploy": {
         **judge(
             [Candidate("int8", 0.4, 0.8, 10, 12, 3.1, 2), Candidate("fp32", 0.5, 1, 20, 22, 11)],
@@ -229,6 +301,17 @@ WRONG = {
     "OKS lost of 2": ("sensitivity", ("layers", 0, "oks_loss"), 2),
     "rank 0": ("sensitivity", ("layers", 1, "rank"), 0),
     "time below zero": ("sensitivity", ("search", "fp32_ms", "neck.up_8.join.conv"), -1),
+    "part number in words": ("doctor", ("machine", "board", "part_number"), "Orin Nano"),
+    "state of maybe": ("doctor", ("targets", 0, "state"), "maybe"),
+    "remedy for nothing": ("doctor", ("to_do", 0, "what"), ""),
+    "release of four digits": ("bundle", ("release",), "0123"),
+    "a bundle of no artifacts": ("bundle", ("artifacts",), []),
+    "a signer without hash": ("bundle", ("signed_by",), "me"),
+    "served perhaps": ("targets", ("targets", 0, "served"), "perhaps"),
+    "DLA of maybe": ("target", ("cases", 0, "dla"), "maybe"),
+    "no case": ("target", ("cases",), []),
+    "exit code 1": ("push", ("exit_code",), 1),
+    "a host that is maybe served": ("push", ("hosts", 0, "status"), "maybe"),
     "verdict of maybe": ("deploy", ("verdict",), "maybe"),
     "precision of int4": ("deploy", ("candidates", 0, "precision"), "int4"),
 }

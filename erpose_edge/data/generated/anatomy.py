@@ -10,12 +10,13 @@ Ref: Drillis and Contini, Body Segment Parameters, 1966 (segment lengths over st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Tuple
 
 from erpose_edge.data.generated.dice import Dice, cos_sin
 from erpose_edge.data.generated.poses import LEFT, RIGHT, Pose
 
-Vector = tuple[float, float, float]
-Matrix = tuple[float, float, float, float, float, float, float, float, float]
+Vector = Tuple[float, float, float]
+Matrix = Tuple[float, float, float, float, float, float, float, float, float]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 import cv2
 import numpy as np
 
 from erpose_edge.data.generated.dice import Dice
 
-Colour = tuple[int, int, int]
+Colour = Tuple[int, int, int]
 KINDS = (
     ("room", 3), ("street", 3), ("nature", 3), ("clutter", 2.5), ("noise", 1), ("plain", 0.7),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import List, Tuple
 
 from erpose_edge.data.generated.anatomy import Body, Build, Vector, place
 from erpose_edge.data.generated.head import HEAD_KEYPOINTS, head_shapes
@@ -10,8 +11,8 @@ from erpose_edge.data.generated.outfit import BOTTOM, EXTRA, SHOE, SKIN, SOCK, T
 from erpose_edge.data.generated.paint import Figure
 
 # One shape: its tag, its material, and spheres (centre, radius) in statures.
-Sphere = tuple[Vector, float]
-Shape = tuple[str, int, list[Sphere]]
+Sphere = Tuple[Vector, float]
+Shape = Tuple[str, int, List[Sphere]]
 
 FLAT = frozenset({"eye", "pupil", "brow", "mouth", "glasses"})
 

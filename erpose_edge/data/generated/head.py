@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Callable, List, Tuple
 
 from erpose_edge.data.generated.anatomy import Body, Build, Matrix, Vector, place
 from erpose_edge.data.generated.dice import cos_sin
@@ -18,8 +18,8 @@ from erpose_edge.data.generated.outfit import (
 )
 
 Local = Callable[[float, float, float], Vector]  # from the head frame to space
-Sphere = tuple[Vector, float]
-Shape = tuple[str, int, list[Sphere]]
+Sphere = Tuple[Vector, float]
+Shape = Tuple[str, int, List[Sphere]]
 
 HEAD_KEYPOINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 

@@ -63,7 +63,7 @@ def person_keypoints(
     What the own body hides has flag 1; what others hide is not known here.
     """
     out = np.zeros((len(person.keypoints), 3), np.float32)
-    for row, (point, tags) in enumerate(zip(person.keypoints, person.seen_on, strict=True)):
+    for row, (point, tags) in enumerate(zip(person.keypoints, person.seen_on)):
         x, y, _ = project_point(point, project)
         # Rounded to 1/16 px, as the shapes are.
         x, y = int(x * 16 + 4096.5) / 16 - 256, int(y * 16 + 4096.5) / 16 - 256

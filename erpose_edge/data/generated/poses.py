@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Tuple
 
 from erpose_edge.data.generated.dice import Dice
 
 LEFT, RIGHT = 1, -1
-Range = tuple[float, float]
+Range = Tuple[float, float]
 
 
 @dataclass

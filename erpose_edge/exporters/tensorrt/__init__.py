@@ -18,6 +18,7 @@ from erpose_edge.exporters.tensorrt.command import (
     remaining_steps,
 )
 from erpose_edge.exporters.tensorrt.dialect import require_dialect
+from erpose_edge.exporters.tensorrt.dla import DLA_TEXT, dla_files
 from erpose_edge.exporters.tensorrt.graphs import flagged, typed
 from erpose_edge.runtime.tensorrt.versions import MODEL_ONNX, TYPED_ONNX
 
@@ -35,6 +36,7 @@ def model_files(export: EngineExport) -> dict[str, bytes]:
 
     Raises:
         ExportError: The graph is not one that TensorRT reads as the policy means it.
+        RequestError: DLA was asked for in float32.
     """
     dialect = export.dialect("tensorrt")
     if dialect is not None and dialect.not_negative != "int8":
@@ -52,4 +54,7 @@ def model_files(export: EngineExport) -> dict[str, bytes]:
         require_dialect(strong, export.int8)
         files[TYPED_ONNX] = serialize(strong)
     text = instructions(export.precision, decoding_layers(model))
+    if export.dla is not None:
+        files.update(dla_files(model, export.precision, export.dla.max_transitions))
+        text += DLA_TEXT
     return {**files, BUILD_TEXT: text.encode()}

@@ -28,6 +28,7 @@ from erpose_edge.runtime.tensorrt.builder import BuildJob
 from erpose_edge.runtime.tensorrt.cache import CacheEntry, cache_entry, engine_facts
 from erpose_edge.runtime.tensorrt.cuda import GpuFacts, gpu_facts
 from erpose_edge.runtime.tensorrt.cuda_library import CudaLibrary
+from erpose_edge.runtime.tensorrt.dla_build import dla_of
 from erpose_edge.runtime.tensorrt.process import run_builder, say
 from erpose_edge.runtime.tensorrt.versions import (
     MODEL_ONNX,
@@ -60,6 +61,7 @@ class BuildOptions:
         workspace_mb: That kernels may take; None for a share of what is free.
         optimization_level: 0 (built fast) to 5 (runs fast); None for the builder's own.
         again: Build even what is there.
+        force: Keep an engine for DLA that changes to the GPU more often than the target allows.
     """
 
     cache: Path | None = None
@@ -68,6 +70,7 @@ class BuildOptions:
     workspace_mb: int | None = None
     optimization_level: int | None = None
     again: bool = False
+    force: bool = False
 
 
 def engine_for(
@@ -96,7 +99,8 @@ def engine_for(
     abilities = Abilities.of(trt)
     _check(options, abilities)
     typing = abilities.typing(options.typing)
-    onnx = _graph(artifact, typing)
+    dla = None if options.dla_core is None else dla_of(artifact, abilities.version, typing)
+    onnx = _graph(artifact, typing) if dla is None or dla.graph is None else dla.graph
     precision = artifact.manifest.precision
     flags = builder_flags(precision, typing, dla=options.dla_core is not None)
     facts = engine_facts(
@@ -104,7 +108,7 @@ def engine_for(
         artifact.manifest.files[onnx.name],
         abilities.version,
         gpu,
-        (typing, *flags, *_settings(options)),
+        (typing, *flags, *_settings(options), *(() if dla is None else dla.settings)),
         options.dla_core,
         root,
     )
@@ -123,9 +127,10 @@ def engine_for(
         tensors=manifest_tensors(artifact),
         timing_cache=str(entry.timing),
         dla_core=options.dla_core,
+        dla_plan=None if dla is None else str(dla.path),
         optimization_level=options.optimization_level,
     )
-    _make(job, entry, abilities, tell)
+    _make(job, entry, abilities, tell, None if dla is None else dla.check(options.force))
     return entry.engine
 
 
@@ -157,7 +162,11 @@ def workspace_bytes(gpu: GpuFacts, asked_mb: int | None = None, root: Path = Pat
 
 
 def _make(
-    job: BuildJob, entry: CacheEntry, abilities: Abilities, tell: Callable[[str], None]
+    job: BuildJob,
+    entry: CacheEntry,
+    abilities: Abilities,
+    tell: Callable[[str], None],
+    check: Callable[[CacheEntry, Callable[[str], None]], None] | None,
 ) -> None:
     entry.folder.mkdir(parents=True, exist_ok=True)
     started, built = time.monotonic(), Path(job.engine)
@@ -167,6 +176,8 @@ def _make(
     )
     try:
         run_builder(job, entry.log, tell)
+        if check is not None:
+            check(entry, tell)
         seconds = time.monotonic() - started
         size = built.stat().st_size
         entry.store(built, {"seconds": round(seconds, 1), "workspace_bytes": job.workspace_bytes})
@@ -214,10 +225,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dla-core", type=int, help="number of the DLA core")
     parser.add_argument("--workspace-mb", type=int, help="memory that kernels may take")
     parser.add_argument("--level", type=int, help="0: built fast, 5: runs fast")
+    parser.add_argument("--force", action="store_true", help="take it whatever DLA leaves over")
     parser.add_argument("--again", action="store_true", help="build even what is there")
     given = parser.parse_args(arguments)
     options = BuildOptions(
-        given.cache, given.typing, given.dla_core, given.workspace_mb, given.level, given.again
+        cache=given.cache,
+        typing=given.typing,
+        dla_core=given.dla_core,
+        workspace_mb=given.workspace_mb,
+        optimization_level=given.level,
+        again=given.again,
+        force=given.force,
     )
     try:
         artifact = read_artifact(given.artifact)

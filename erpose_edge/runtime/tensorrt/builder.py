@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from erpose_edge.errors import TargetError
 from erpose_edge.runtime.tensorrt.cache import write_whole
+from erpose_edge.runtime.tensorrt.dla import DlaPlan, plan_from_bytes
+from erpose_edge.runtime.tensorrt.dla_network import use_dla
 from erpose_edge.runtime.tensorrt.versions import KEPT_ERRORS, Abilities, message_log
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class BuildJob:
         tensors: Shape of every input and output by name; all are float32.
         timing_cache: Path of kernel timings to read and write; None for none.
         dla_core: Number of the DLA core; None for the GPU.
+        dla_plan: Path of what the artifact says about DLA; None where it says nothing.
         optimization_level: 0 to 5; None for the builder's own.
         report: Descriptor of the pipe to report to.
     """
@@ -64,6 +67,7 @@ class BuildJob:
     tensors: dict[str, list[int]]
     timing_cache: str | None = None
     dla_core: int | None = None
+    dla_plan: str | None = None
     optimization_level: int | None = None
     report: int | None = None
 
@@ -96,6 +100,8 @@ def build(trt: Any, job: BuildJob, report: Callable[[dict[str, Any]], None]) -> 
         keep_decode_float(trt, network)
     config = builder.create_builder_config()
     _configure(trt, config, job, builder.num_DLA_cores)
+    if job.dla_core is not None:
+        use_dla(trt, network, config, _plan(job), decode_layers(trt, network))
     if abilities.progress:
         config.progress_monitor = _monitor(trt, report)
     kept = Path(job.timing_cache) if job.timing_cache else None
@@ -209,6 +215,11 @@ def _configure(trt: Any, config: Any, job: BuildJob, dla_cores: int) -> None:  #
             )
         config.default_device_type = trt.DeviceType.DLA
         config.DLA_core = job.dla_core
+
+
+def _plan(job: BuildJob) -> DlaPlan | None:
+    path = Path(job.dla_plan) if job.dla_plan else None
+    return None if path is None else plan_from_bytes(path.read_bytes(), str(path))
 
 
 def _load_timings(config: Any, path: Path) -> None:  # noqa: ANN401 - TensorRT's

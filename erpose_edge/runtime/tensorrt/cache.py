@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erpose_edge.runtime.artifact import file_sha256
+from erpose_edge.runtime.l4t import l4t_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _KEY_DIGITS = 16
-_TEGRA_RELEASE = "etc/nv_tegra_release"
-_RELEASE = re.compile(r"#\s*R(\d+)\b.*?REVISION:\s*(\d+)")
 # What kernel timings depend on.
 _TIMING_FACTS = ("tensorrt", "l4t", "gpu", "compute_capability", "multiprocessors")
 # How a fact is called in the line about a rebuild.
@@ -196,17 +195,6 @@ def default_cache() -> Path:
     """Return the folder of this user's engines."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "erpose-edge" / "engines"
-
-
-def l4t_release(root: Path = Path("/")) -> str:
-    """Return major.minor of the board's L4T, ``36.4`` for example; ``none`` off a Jetson."""
-    path = root / _TEGRA_RELEASE
-    if not path.is_file():
-        return "none"
-    text = path.read_text(errors="replace")
-    found = _RELEASE.search(text)
-    # An unknown form is still another system than the next one.
-    return ".".join(found.groups()) if found else " ".join(text.split())[:80]
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -90,6 +90,8 @@ class TensorrtRunner:
         self.threads = 1
         self._trt, self._log = trt, message_log(trt)
         self._runtime = trt.Runtime(self._log)  # engines need it alive
+        if options is not None and options.dla_core is not None:
+            self._runtime.DLA_core = options.dla_core  # the engine does not say which
         self.engine_path = engine_for(artifact, trt, self.gpu, options, tell)
         self._engine = self._load()
         if self._engine is None:  # what the key does not know has changed, a driver for example
@@ -136,7 +138,7 @@ class TensorrtRunner:
         """
         if not self._ran:
             raise RequestError("timings_ms: expected a run before, got none; call run first")
-        pairs = zip(STEPS, self._events, self._events[1:])  # noqa: B905 - boards run Python 3.8
+        pairs = zip(STEPS, self._events, self._events[1:])
         return {step: end.elapsed_ms(begin) for step, begin, end in pairs}
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

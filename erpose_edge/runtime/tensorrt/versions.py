@@ -8,7 +8,7 @@ TensorRT   JetPack               how a network is built
 11.x       7.2.2 and later       always strongly typed: the precision is in the graph
 =========  ====================  ==============================================================
 
-Calibrators and plugins are used with none of them.
+Plugins are used with none of them, and a calibrator for DLA only; see `calibration`.
 
 Ref: https://docs.nvidia.com/deeplearning/tensorrt/latest/api/migration/tensorrt-10x-to-11x-python-api-reference.html
 """

@@ -96,7 +96,7 @@ def compare(a: Capture, b: Capture) -> Comparison:
             f"{len(b.frames)}; run both on the same pictures"
         )
     pair = pair_of(a.side, b.side)
-    frames = list(zip(a.frames, b.frames))  # noqa: B905 - boards run Python 3.8
+    frames = list(zip(a.frames, b.frames))
     layers, missing = layer_distances(a, b, frames, pair)
     by_name = {layer.name: layer for layer in layers}
     floors = SNR_DB[pair]

@@ -296,8 +296,7 @@ def _check_outputs(groups: dict[str, dict[str, NDArray[Any]]], side: Side, keypo
 def _fits(array: NDArray[Any], shape: tuple[int | None, ...]) -> bool:
     """Say whether an array has a shape; None in it is any length."""
     return array.ndim == len(shape) and all(
-        side in (None, found)
-        for side, found in zip(shape, array.shape)  # noqa: B905 - boards run Python 3.8
+        side in (None, found) for side, found in zip(shape, array.shape)
     )
 
 

@@ -81,7 +81,7 @@ class OnnxLayers:
         """Return layers and outputs by name; see `LayerRunner`."""
         images = np.ascontiguousarray(images, np.float32)
         arrays = self._session.run([*self._names, *self._tensors], {self._input: images})
-        outputs = dict(zip(self._names, arrays))  # noqa: B905 - boards run Python 3.8
+        outputs = dict(zip(self._names, arrays))
         layers = {}
         for index, array in enumerate(arrays[len(self._names) :]):
             scale = self._scales[index]

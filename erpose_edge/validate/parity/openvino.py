@@ -75,10 +75,7 @@ class OpenvinoLayers:
         names = [layer.name for layer in self.layers]
         arrays = [found[port] for port in self._compiled.outputs[self._outputs :]]
         outputs = {name: np.array(found[name], np.float32) for name in self._names}
-        layers = {
-            name: np.array(array, np.float32)
-            for name, array in zip(names, arrays)  # noqa: B905 - boards run Python 3.8
-        }
+        layers = {name: np.array(array, np.float32) for name, array in zip(names, arrays)}
         return layers, outputs
 
 

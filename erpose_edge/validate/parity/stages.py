@@ -109,7 +109,7 @@ def head_stages(
             chosen = [_best_points(x, a.side, int(stride)) for x, _ in frames]
             pairs = [
                 (ours[0][:, points], theirs[0][:, points])
-                for (ours, theirs), points in zip(pairs, chosen)  # noqa: B905
+                for (ours, theirs), points in zip(pairs, chosen)
             ]
             if not any(points.any() for points in chosen):
                 stages.append(Stage(name, missing="none of the best poses comes from here"))

@@ -184,7 +184,7 @@ def _notes(comparison: Comparison) -> tuple[str, ...]:
 
 def _why_inputs_differ(a: Capture, b: Capture) -> str:
     """Name what was done to the pictures of B, as far as the numbers tell."""
-    pairs = [(x.images, y.images) for x, y in zip(a.frames, b.frames)]  # noqa: B905
+    pairs = [(x.images, y.images) for x, y in zip(a.frames, b.frames)]
     plain = array_distance(pairs).snr_db
     reasons = []
     turned = array_distance((x, y[:, ::-1]) for x, y in pairs).snr_db

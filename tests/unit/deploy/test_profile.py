@@ -1,6 +1,8 @@
 import pytest
 
 from erpose_edge.deploy.profile import list_profiles, load_profile, require_available
+from erpose_edge.deploy.registry import load_registry
+from erpose_edge.deploy.registry.explain import explain
 from erpose_edge.errors import ConfigError, TargetError
 from erpose_edge.resources import list_resources
 
@@ -11,8 +13,9 @@ def test_every_bundled_profile_is_named_as_its_file(name):
 
 
 @pytest.mark.parametrize("profile", list_profiles(), ids=lambda profile: profile.name)
-def test_every_profile_gives_rules_with_their_sources(profile):
-    assert profile.rules
+def test_every_profile_has_rules_with_their_sources(profile):
+    """Its own, or those of the registry that hold for it."""
+    assert profile.rules or explain(profile, load_registry()).rules
     assert all(rule.source for rule in profile.rules)
 
 
@@ -33,6 +36,14 @@ def test_a_planned_target_is_refused_with_the_way_out():
     assert "openvino-cpu" in message
     assert "got one that is planned; `erpose-edge export`" in message
     assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("name", ["jetson-nano", "jetson-tx2"])
+def test_a_board_that_is_not_served_says_why_and_the_way_out(name):
+    with pytest.raises(TargetError) as caught:
+        require_available(load_profile(name))
+    assert "got one that is planned; the module stops at JetPack 4" in str(caught.value)
+    assert "export fp16 for jetson-orin with --contract raw" in str(caught.value)
 
 
 def test_an_unknown_target_is_a_target_error():

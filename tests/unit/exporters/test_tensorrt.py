@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 
 pytest.importorskip("onnxsim")
 pytest.importorskip("tensorrt_rtx")
@@ -14,7 +15,13 @@ from erpose_edge.errors import ExportError
 from erpose_edge.exporters import tensorrt
 from erpose_edge.exporters.engine_export import EngineExport
 from erpose_edge.exporters.tensorrt.check import check_graphs
+from erpose_edge.exporters.tensorrt.dla import dla_files
+from erpose_edge.exporters.tensorrt.graphs import flagged
+from erpose_edge.network.pose_network import DeployNetwork
+from erpose_edge.quantization.fake_quantize import ActivationQuantizer
 from erpose_edge.quantization.recipe import load_policy
+from erpose_edge.runtime.tensorrt.dla import plan_from_bytes
+from erpose_edge.runtime.tensorrt.placement import expected_placement
 
 pytestmark = pytest.mark.slow
 SIZE = (64, 64)
@@ -63,6 +70,30 @@ def test_tensorrt_rtx_parses_and_builds_both(files, tmp_path):
         (check,) = check_graphs(tmp_path / name).files
         assert check.passed, (name, check.violations, check.errors)
         assert check.warnings == ()
+
+
+def test_the_network_for_dla_is_the_float_one_of_the_quantized_weights(int8):
+    files = dla_files(flagged(int8.graph), "int8", 4)
+    plan = plan_from_bytes(files["dla.json"])
+    quantizers = [m for m in int8.network.modules() if isinstance(m, ActivationQuantizer)]
+    images = smooth_images(1, 5, SIZE)
+    try:
+        for module in quantizers:
+            module.mode = "float"
+        deployed = DeployNetwork(int8.network, "compact", SIZE, 30).eval()
+        with torch.inference_mode():
+            expected = dict(zip(deployed.output_names, deployed(images), strict=True))
+    finally:
+        for module in quantizers:
+            module.mode = "fake"
+    found = run(onnx.load_from_string(files["model_dla.onnx"]), images.numpy())
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values.numpy(), rtol=0, atol=1e-3)
+    int8_names = {layer.name.split(".conv")[0] for layer in plan.layers if layer.kind == "Conv"}
+    assert {name.split(".conv")[0] for name in int8.int8} <= int8_names
+    assert not {layer.kind for layer in plan.layers} & {"Split", "QuantizeLinear"}
+    expected_places = expected_placement(plan.layers, 4)
+    assert (expected_places.transitions, expected_places.dla_share) == (1, 1.0)
 
 
 def test_a_policy_that_writes_uint8_is_refused(int8):

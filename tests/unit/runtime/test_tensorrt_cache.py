@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_pose import tiny_manifest
 
+from erpose_edge.runtime.l4t import l4t_release
 from erpose_edge.runtime.manifest import InputSpec
 from erpose_edge.runtime.tensorrt.cache import (
     cache_entry,
     changed,
     engine_facts,
     facts_key,
-    l4t_release,
 )
 from erpose_edge.runtime.tensorrt.cuda import GpuFacts
 

@@ -11,7 +11,6 @@ import pytest
 from erpose_edge.errors import ImageError, RequestError
 from erpose_edge.runtime.estimator import PoseContract, PoseEstimator
 from erpose_edge.skeleton import COCO_17
-from erpose_edge.validate.cpu import cpu_facts, parse_cpuinfo
 from erpose_edge.validate.latency import STAGES, Percentiles, bench, example_frame, interleaved
 
 CONTRACT = PoseContract("compact", (32, 32), (8, 16, 32), 5, COCO_17)
@@ -132,19 +131,3 @@ def test_the_example_frame_is_the_same_everywhere():
     assert frame.shape == (100, 130, 3)
     assert frame.astype(np.int64).sum() == 4417922
     assert frame.std() > 30
-
-
-def test_flags_of_interest_are_read_from_cpuinfo():
-    x86 = "model name\t: Some CPU @ 3 GHz\nflags\t\t: fpu avx2 avx_vnni amx_int8 ht\n" * 2
-    assert parse_cpuinfo(x86) == ("Some CPU @ 3 GHz", ("avx2", "avx_vnni", "amx_int8"))
-    arm = "processor : 0\nFeatures : fp asimd asimddp\nCPU implementer : 0x41\nCPU part : 0xd0b\n"
-    assert parse_cpuinfo(arm) == ("Arm implementer 0x41 part 0xd0b", ("asimd", "asimddp"))
-    assert parse_cpuinfo(arm + "Model : Raspberry Pi 5\n")[0] == "Raspberry Pi 5"
-    assert parse_cpuinfo("") == ("", ())
-
-
-def test_this_machine_has_a_name_and_cores():
-    facts = cpu_facts()
-    assert facts.model
-    assert facts.threads == facts.cores >= 1
-    assert cpu_facts(3).to_json()["threads"] == 3

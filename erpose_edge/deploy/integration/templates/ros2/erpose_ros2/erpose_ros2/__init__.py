@@ -1,0 +1,1 @@
+"""Keypoints of people as a ROS 2 node."""

@@ -1,0 +1,56 @@
+"""From a deployment with a verdict to the bundle that a board gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from erpose_edge.data.generated.people import GeneratedPeople
+from erpose_edge.deploy.bundle.export import (
+    SHARED_ONNX,
+    integration,
+    needs_shared_graph,
+    shared_graph,
+)
+from erpose_edge.deploy.bundle.write import write_bundle
+from erpose_edge.deploy.ladder import Deployment
+from erpose_edge.deploy.rungs import REFERENCE, Rung
+from erpose_edge.errors import RequestError
+from erpose_edge.runtime.bundle import Bundle, ReferenceAP
+
+
+def write_release(
+    result: Deployment, rungs: Sequence[Rung], folder: Path, *, compare: bool
+) -> Bundle:
+    """Write the bundle of the chosen artifact.
+
+    Args:
+        result: A deployment that chose one.
+        rungs: That it tried.
+        folder: Of the bundle; an earlier one is replaced.
+        compare: Put fp32 beside it, so that the board can say whether it is faster.
+
+    Raises:
+        RequestError: Nothing was chosen, or ``folder`` holds something else.
+    """
+    name = result.verdict.chosen
+    if name is None:
+        raise RequestError("bundle: expected an artifact within the budget, got none; see above")
+    chosen = result.artifacts[name]
+    artifacts = {name: chosen}
+    if compare:
+        artifacts.setdefault(REFERENCE, result.artifacts[REFERENCE])
+    extra = integration(chosen, result.profile, name)
+    if needs_shared_graph(chosen):
+        rung = next(rung for rung in rungs if rung.name == name)
+        extra[SHARED_ONNX] = shared_graph(chosen, rung.weights)
+    return write_bundle(folder, artifacts, result.profile, extra, _reference(result))
+
+
+def _reference(result: Deployment) -> ReferenceAP | None:
+    """Return fp32's AP where the board can draw the same scenes."""
+    samples = result.evaluation.samples
+    if not isinstance(samples, GeneratedPeople):
+        return None
+    ap = result.accuracy[REFERENCE].metrics.ap
+    return ReferenceAP(scenes=samples.count, seed=samples.seed, ap=ap)
