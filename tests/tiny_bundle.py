@@ -16,7 +16,7 @@ from erpose_edge.runtime.estimator import PoseEstimator
 from erpose_edge.runtime.manifest import SelfTest
 
 SEED, SIZE = 1, (96, 128)
-TARGETS = {"openvino": "openvino-cpu", "tflite": "raspberry-pi5"}
+TARGETS = {"openvino": "openvino-cpu", "tflite": "raspberry-pi5", "tensorrt": "jetson-orin"}
 
 
 def tiny_profile(engine: str = "openvino", **budget: float | None) -> Profile:
@@ -24,7 +24,10 @@ def tiny_profile(engine: str = "openvino", **budget: float | None) -> Profile:
     profile = load_profile(TARGETS[engine])
     none = {"min_retention": None, "max_p99_ms": None, "min_speedup_vs_fp32": None}
     changed = profile.budget.model_copy(update={**none, **budget})
-    return profile.model_copy(update={"budget": changed, "device_tree": None, "threads": 1})
+    threads = None if engine == "tensorrt" else 1
+    return profile.model_copy(
+        update={"budget": changed, "device_tree": None, "modules": [], "threads": threads}
+    )
 
 
 def tiny_artifacts(folder: Path, engine: str = "openvino") -> dict[str, Artifact]:
@@ -36,7 +39,10 @@ def tiny_artifacts(folder: Path, engine: str = "openvino") -> dict[str, Artifact
     else:
         manifest = tiny_manifest("compact", engine)
         files = {"model.onnx": tiny_model("compact").SerializeToString()}
-    blank = write_artifact(folder / "blank", replace(manifest, self_test=None), files)
+    # TensorRT itself is not at hand: ONNX Runtime computes the same graph.
+    stand_in = "onnxruntime" if engine == "tensorrt" else engine
+    blank = replace(manifest, self_test=None, engine=stand_in)
+    blank = write_artifact(folder / "blank", blank, files)
     poses = PoseEstimator(blank, score_threshold=0.0)(render_scene(SEED, SIZE)[0]).to_json()
     expected = SelfTest((SEED,), SIZE, (poses[:1],))
     return {

@@ -65,7 +65,7 @@ def command(
         Path | None, typer.Option(metavar="KEY", help="Ed25519 private key to sign bundles with.")
     ] = None,
     compare: Annotated[
-        bool, typer.Option(help="Put fp32 into the bundle, for its speed on the board.")
+        bool, typer.Option(help="Put fp16 and fp32 into the bundle, to be timed beside it.")
     ] = True,
     host: Annotated[
         str | None, typer.Option(metavar="USER@BOARD", help="Push to this board over ssh.")

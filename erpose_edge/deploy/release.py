@@ -19,6 +19,9 @@ from erpose_edge.errors import RequestError
 from erpose_edge.runtime.bundle import Bundle, ReferenceAP
 
 
+_FLOAT = ("fp16", REFERENCE)
+
+
 def write_release(
     result: Deployment, rungs: Sequence[Rung], folder: Path, *, compare: bool
 ) -> Bundle:
@@ -28,7 +31,8 @@ def write_release(
         result: A deployment that chose one.
         rungs: That it tried.
         folder: Of the bundle; an earlier one is replaced.
-        compare: Put fp32 beside it, so that the board can say whether it is faster.
+        compare: Put fp16 and fp32 beside it, where they kept the accuracy, so that the board can
+            say which is faster.
 
     Raises:
         RequestError: Nothing was chosen, or ``folder`` holds something else.
@@ -39,7 +43,9 @@ def write_release(
     chosen = result.artifacts[name]
     artifacts = {name: chosen}
     if compare:
-        artifacts.setdefault(REFERENCE, result.artifacts[REFERENCE])
+        rows = zip(result.verdict.candidates, result.verdict.rejected, strict=True)
+        kept = {row.precision for row, reason in rows if reason is None} | {REFERENCE}
+        artifacts.update((n, a) for n, a in result.artifacts.items() if n in kept & set(_FLOAT))
     extra = integration(chosen, result.profile, name)
     if needs_shared_graph(chosen):
         rung = next(rung for rung in rungs if rung.name == name)

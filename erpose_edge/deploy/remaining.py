@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from erpose_edge.deploy.profile import Profile
-from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME
 from erpose_edge.runtime.artifact import Artifact
 
 
@@ -14,11 +13,6 @@ def remaining_steps(profile: Profile, artifact: Artifact) -> list[str]:
         profile: The device.
         artifact: Exported for it.
     """
-    folder = artifact.folder
-    if profile.engine == "tensorrt":
-        from erpose_edge.exporters import tensorrt
-
-        return tensorrt.remaining_steps(profile, artifact)
     if profile.engine == "tflite" and not profile.device_tree:  # a phone has no Python
         model = artifact.file(".tflite")
         threads = profile.threads or 4
@@ -28,7 +22,13 @@ def remaining_steps(profile: Profile, artifact: Artifact) -> list[str]:
             f"--num_threads={threads} --use_xnnpack=true --enable_op_profiling=true",
             "keep the artifact if its median is below that of the other precisions",
         ]
-    return [
-        f"copy the folder {folder} and scripts/benchmark_device.py to the board",
-        f"PYTHONPATH={folder.name}/{ARCHIVE_NAME} python3 benchmark_device.py {folder.name}",
+    steps = [
+        f"erpose-edge deploy --target {profile.name} --host USER@BOARD does the rest over ssh",
+        f"or erpose-edge bundle create {artifact.folder} --target {profile.name} --out pose.tar, "
+        "unpack it on the board, and there: ./build, ./selftest, ./benchmark",
     ]
+    if profile.engine == "tensorrt":
+        from erpose_edge.exporters import tensorrt
+
+        steps += tensorrt.remaining_steps(profile, artifact)
+    return steps

@@ -52,7 +52,8 @@ def verdict_of(
         return {"pass": True, "exit_code": EXIT_PASS, "reasons": [], "notes": notes}
     # By itself it may keep the budget, and be rejected for another that is faster.
     code = judge(candidates[:1], budget, time=is_device).exit_code or EXIT_LATENCY
-    reasons = [f"{opened.serving}: {reason}"]
+    way_out = "; `deploy --precision` takes another" if code == EXIT_LATENCY else ""
+    reasons = [f"{opened.serving}: {reason}{way_out}"]
     return {"pass": False, "exit_code": code, "reasons": reasons, "notes": notes}
 
 

@@ -167,7 +167,8 @@ def test_off_the_board_a_jetson_gets_graphs_a_check_and_the_steps_that_remain(tm
     assert code in (0, 3)
     if document["chosen"]:
         steps = " ".join(document["remaining"])
-        assert "python3 -m erpose_edge.runtime.tensorrt.build" in steps
+        assert "--host USER@BOARD" in steps
+        assert "trtexec" in steps
     assert {"model.onnx", "model_typed.onnx", "BUILD.md"} <= {
         path.name for path in (folder / "int8").iterdir()
     }

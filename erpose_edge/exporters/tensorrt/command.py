@@ -163,21 +163,14 @@ def decoding_layers(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def remaining_steps(device: Device, artifact: Artifact) -> list[str]:
-    """Return what is left to do on the device, as lines to type, for people.
+    """Return the way to an engine with NVIDIA's own program, for people.
 
     Args:
         device: The target's profile.
         artifact: Exported for it.
     """
-    folder = artifact.folder.name
-    path = f"PYTHONPATH={folder}/{ARCHIVE_NAME}"
     versions = ", ".join(f"{v} ({source})" for source, v in device.tensorrt_versions.items())
-    return [
-        f"copy the folder {artifact.folder} and scripts/benchmark_device.py to the board",
-        f"{path} python3 -m {BUILD_MODULE} {folder}",
-        f"{path} python3 benchmark_device.py {folder}",
-        f"or with trtexec, TensorRT {versions}: the commands in {artifact.folder}/{BUILD_TEXT}",
-    ]
+    return [f"or with trtexec, TensorRT {versions}: the commands in {artifact.folder}/{BUILD_TEXT}"]
 
 
 def instructions(precision: str, decoding: Mapping[str, str]) -> str:

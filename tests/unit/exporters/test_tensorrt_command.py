@@ -100,13 +100,10 @@ def test_the_text_has_the_command_of_every_version(precision):
     assert "PYTHONPATH=ARTIFACT/runtime.zip python3 -m erpose_edge.runtime.tensorrt.build" in text
 
 
-def test_the_remaining_steps_name_the_folder_and_the_versions(tmp_path):
+def test_nvidias_own_program_is_named_with_its_versions(tmp_path):
     artifact = SimpleNamespace(folder=tmp_path / "int8")
     board = SimpleNamespace(name="mine", tensorrt_versions={"JetPack 6.2": "10.3.0"})
     folder = tmp_path / "int8"
     assert remaining_steps(board, artifact) == [
-        f"copy the folder {folder} and scripts/benchmark_device.py to the board",
-        "PYTHONPATH=int8/runtime.zip python3 -m erpose_edge.runtime.tensorrt.build int8",
-        "PYTHONPATH=int8/runtime.zip python3 benchmark_device.py int8",
         f"or with trtexec, TensorRT 10.3.0 (JetPack 6.2): the commands in {folder}/BUILD.md",
     ]
