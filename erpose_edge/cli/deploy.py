@@ -140,6 +140,8 @@ def command(
         emit_json({**result.to_json(), "pictures": pictures})
     elif not as_json:
         _print(result, pictures)
+        if wanted is not None:
+            _print_dla(result)
     code = result.verdict.exit_code
     if result.verdict.passed and (away.asked or bundle is not None):
         made = release.Made(result, tried, folder, bundle, key, compare=compare)
@@ -238,6 +240,15 @@ def _print(result: Deployment, pictures: list[Path]) -> None:
     if pictures:
         shown = ", ".join(("fp32", *(p for p in result.artifacts if p != "fp32")))
         _say(f"pictures ({shown}, side by side): {pictures[0].parent}")
+
+
+def _print_dla(result: Deployment) -> None:
+    """Say what to expect of DLA, if the artifact that was chosen is for it."""
+    from erpose_edge.deploy.dla import dla_document, dla_lines
+
+    if result.chosen is not None and result.chosen.manifest.precision != "fp32":
+        for line in dla_lines(dla_document(result.profile, result.chosen)):
+            _say(line)
 
 
 def _table(result: Deployment) -> Table:

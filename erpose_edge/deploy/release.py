@@ -18,7 +18,6 @@ from erpose_edge.deploy.rungs import REFERENCE, Rung
 from erpose_edge.errors import RequestError
 from erpose_edge.runtime.bundle import Bundle, ReferenceAP
 
-
 _FLOAT = ("fp16", REFERENCE)
 
 

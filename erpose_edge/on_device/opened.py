@@ -16,6 +16,7 @@ from erpose_edge.runtime.artifact import Artifact, read_artifact
 from erpose_edge.runtime.bundle import BUNDLE_NAME, Bundle, read_bundle
 from erpose_edge.runtime.estimator import PoseEstimator
 from erpose_edge.runtime.selftest import Miss, check_self_test
+from erpose_edge.runtime.tensorrt.dla import DLA_PLAN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,21 +29,26 @@ class EngineOptions:
     Attributes:
         threads: Of the engine; None for the profile's.
         cache: TensorRT: folder of all engines; None for the user's.
-        dla_core: TensorRT: number of the DLA core; None for the GPU.
+        dla_core: TensorRT: number of the DLA core; None for the first one, if the artifact was
+            exported for DLA, else the GPU.
+        gpu: TensorRT: the GPU in any case.
     """
 
     threads: int | None = None
     cache: Path | None = None
     dla_core: int | None = None
+    gpu: bool = False
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> EngineOptions:
         """Return them from a command's options."""
-        return cls(options.threads, options.cache, options.dla_core)
+        return cls(options.threads, options.cache, options.dla_core, options.gpu)
 
     def core_for(self, artifact: Artifact) -> int | None:
         """Return the DLA core for an artifact; fp32, the reference, is never on one."""
-        return None if artifact.manifest.precision == "fp32" else self.dla_core
+        if self.gpu or artifact.manifest.precision == "fp32":
+            return None
+        return 0 if self.dla_core is None and DLA_PLAN in artifact.manifest.files else self.dla_core
 
     def words(self) -> list[str]:
         """Return them as words of a command line."""
@@ -52,7 +58,7 @@ class EngineOptions:
             for name, value in given.items()
             if value is not None
             for word in (name, str(value))
-        ]
+        ] + ["--gpu"] * self.gpu
 
 
 @dataclass(frozen=True)

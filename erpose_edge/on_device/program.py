@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("build", "selftest", "benchmark", "run"):
         made[name].add_argument("--threads", type=int, help="of the engine; the profile's")
         made[name].add_argument("--cache", type=Path, help="TensorRT: folder of all engines")
-        made[name].add_argument("--dla-core", type=int, help="TensorRT: DLA core; the GPU")
+        made[name].add_argument("--dla-core", type=int, help="TensorRT: number of the DLA core")
+        made[name].add_argument("--gpu", action="store_true", help="TensorRT: leave DLA alone")
     _add_build(made["build"])
     _add_benchmark(made["benchmark"])
     _add_run(made["run"])
