@@ -55,9 +55,10 @@ def make_board(folder: Path, monkeypatch: Any, version: str, contract: str = "co
     monkeypatch.setenv("PYTHONPATH", f"{source}:{tests}")
     monkeypatch.delenv(fake_tensorrt.END, raising=False)
     monkeypatch.syspath_prepend(str(source))
-    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    # So that what was there before, or nothing, is there again after the test.
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    del sys.modules["tensorrt"]
     trt = importlib.import_module("tensorrt")
-    monkeypatch.setitem(sys.modules, "tensorrt", trt)
     (folder / "etc").mkdir()
     (folder / "etc" / "nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 1\n")
     (folder / "proc").mkdir()

@@ -33,8 +33,8 @@ COMMANDS = {
     "parity": "Name the first stage at which two networks diverge.",
     "sensitivity": "Rank layers by what int8 costs them, and search a mixed policy.",
     "trt-check": "Parse and build a graph for TensorRT, without a GPU.",
-    "targets": "List the deployment targets, or show one.",
-    "doctor": "Say what this machine is, what it can serve, and what mends the rest.",
+    "targets": "List the deployment targets, or explain one.",
+    "doctor": "Say what this machine is, and which targets it can serve.",
 }
 
 # The extra that brings each package which the base install does not have.

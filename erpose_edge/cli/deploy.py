@@ -95,7 +95,10 @@ def command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Export for a target, validate, time, and give a verdict; push it to boards if asked."""
+    """Export for a target, validate, time, and give a verdict.
+
+    With --host or --hosts the verdict is that of boards, which get a bundle over ssh.
+    """
     from erpose_edge.cli import release
     from erpose_edge.cli.validate import checked_size
     from erpose_edge.deploy.dla import dla_request

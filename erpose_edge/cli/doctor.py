@@ -17,7 +17,10 @@ def command(
     ] = Path("/"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say what this machine is, which targets it can serve, and what mends what is missing."""
+    """Say what this machine is, and which targets it can serve.
+
+    Whatever is missing comes with the command that mends it.
+    """
     from erpose_edge.deploy.doctor import examine
 
     machine, diagnosis = examine(root)

@@ -163,12 +163,11 @@ def _with_rate(advance: Advance) -> Callable[[int, int], None]:
 def _write_poses(result: Accuracy, path: Path) -> None:
     import json
 
+    from erpose_edge.runtime.files import write_whole
     from erpose_edge.validate.accuracy import coco_detections
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(coco_detections(result.poses)), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(coco_detections(result.poses)))
 
 
 def _print_table(document: dict[str, Any]) -> None:

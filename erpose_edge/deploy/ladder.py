@@ -7,7 +7,6 @@ where the engine cannot run at all, ONNX Runtime computes the same graph for its
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager
@@ -26,6 +25,7 @@ from erpose_edge.exporters.artifact_export import ExportRequest, export_artifact
 from erpose_edge.exporters.engine_export import DlaRequest
 from erpose_edge.runtime.artifact import Artifact
 from erpose_edge.runtime.estimator import PoseEstimator
+from erpose_edge.runtime.files import write_json
 from erpose_edge.skeleton import Skeleton
 from erpose_edge.validate.accuracy import SCORE_THRESHOLD, Accuracy, evaluate_estimator
 from erpose_edge.validate.budget import Budget, Candidate, Verdict, judge, retention
@@ -212,7 +212,7 @@ def deploy(
     result = Deployment(
         profile, verdict, artifacts, accuracy, latency, evaluation, engine, checks, seconds is None
     )
-    _write_json(folder / VERDICT_FILE, result.to_json())
+    write_json(folder / VERDICT_FILE, result.to_json())
     return result
 
 
@@ -261,9 +261,3 @@ def _candidate(
 
 def _size_mb(files: Iterable[Path]) -> float:
     return round(sum(file.stat().st_size for file in files) / 1e6, 3)
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from erpose_edge.on_device.cold_start import cold_start_ms
 from erpose_edge.on_device.opened import EngineOptions, OpenedBundle, open_bundle, self_test
 from erpose_edge.on_device.verdict import Measured, verdict_of
 from erpose_edge.on_device.watched import watched
+from erpose_edge.runtime.files import write_json
 from erpose_edge.runtime.images import read_image
 from erpose_edge.validate.accuracy import SCORE_THRESHOLD, evaluate_estimator
 from erpose_edge.validate.certificate import sealed
@@ -147,10 +147,8 @@ def _progress(what: str) -> Callable[[int, int], None]:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_json(path, document)
     except OSError as error:
         raise RequestError(
             f"{path}: expected to write the certificate, got {error.strerror}; choose another place"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from erpose_edge.errors import IntegrityError, RequestError
+from erpose_edge.runtime.files import put_in_place
 from erpose_edge.runtime.manifest import MANIFEST_NAME, Manifest
 from erpose_edge.runtime.manifest_fields import is_plain_name
 
@@ -117,7 +118,7 @@ def write_artifact(
         manifest = manifest.with_files({name: file_sha256(fresh / name) for name in files})
         (fresh / MANIFEST_NAME).write_bytes(manifest.to_bytes())
         read_artifact(fresh)
-        _put_in_place(fresh, folder, Path(scratch) / "old")
+        put_in_place(fresh, folder, Path(scratch) / "old")
     return Artifact(folder, manifest)
 
 
@@ -128,18 +129,6 @@ def file_sha256(path: Path) -> str:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _put_in_place(fresh: Path, folder: Path, old: Path) -> None:
-    replaced = folder.exists()
-    if replaced:
-        folder.replace(old)
-    try:
-        fresh.replace(folder)
-    except OSError:
-        if replaced:
-            old.replace(folder)
-        raise
 
 
 def _error(path: Path, expected: str, got: str) -> IntegrityError:

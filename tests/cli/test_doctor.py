@@ -7,6 +7,7 @@ import pytest
 from machine_trees import BOARDS, build
 
 from erpose_edge.cli.app import main
+from erpose_edge.cli.output import console
 from erpose_edge.schemas import load_schema
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -70,7 +71,7 @@ def test_nothing_heavy_is_imported():
 
 
 def test_the_guide_shows_what_is_printed(capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(console, "_width", 100)
     guide = (Path(__file__).parents[2] / "docs/doctor.md").read_text()
     main(["doctor", "--root", str(build("orin-nano-super", tmp_path))])
     out = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())

@@ -27,6 +27,7 @@ from erpose_edge.runtime.bundle import (
     read_bundle,
     with_files,
 )
+from erpose_edge.runtime.files import put_in_place
 from erpose_edge.runtime.manifest import MANIFEST_NAME
 from erpose_edge.runtime.safe_tar import mode_of, path_fault
 
@@ -83,7 +84,7 @@ def write_bundle(
         for place in (fresh, *(p for p in fresh.rglob("*") if p.is_dir())):
             place.chmod(0o755)
         read_bundle(fresh)
-        _put_in_place(fresh, folder, Path(scratch) / "old")
+        put_in_place(fresh, folder, Path(scratch) / "old")
     return Bundle(folder, listed)
 
 
@@ -133,18 +134,6 @@ def _put(folder: Path, path: str, content: bytes | Path) -> None:
     else:
         shutil.copyfile(content, target)
     target.chmod(mode_of(path))
-
-
-def _put_in_place(fresh: Path, folder: Path, old: Path) -> None:
-    replaced = folder.exists()
-    if replaced:
-        folder.replace(old)
-    try:
-        fresh.replace(folder)
-    except OSError:
-        if replaced:
-            old.replace(folder)
-        raise
 
 
 def _documents(listed: BundleList) -> dict[str, bytes]:

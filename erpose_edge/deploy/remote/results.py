@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from erpose_edge.errors import (
     EXIT_REQUEST,
     EXIT_TARGET,
 )
+from erpose_edge.runtime.files import write_json
 
 PHASES = (
     "connect",
@@ -119,9 +119,7 @@ def save_certificates(results: Sequence[PushResult], folder: Path) -> list[Path]
             continue
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (re.sub(r"[^A-Za-z0-9@._-]", "_", result.host) + ".json")
-        making = path.with_name(f".{path.name}.part")
-        making.write_text(json.dumps(result.certificate, indent=2) + "\n", encoding="utf-8")
-        making.replace(path)
+        write_json(path, result.certificate)
         written.append(path)
     return written
 

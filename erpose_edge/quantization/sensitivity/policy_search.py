@@ -16,6 +16,7 @@ from typing import Any
 from erpose_edge.config_file import dump_yaml
 from erpose_edge.errors import RequestError
 from erpose_edge.quantization.recipe import Policy
+from erpose_edge.runtime.files import write_whole
 
 Cost = Callable[[Collection[str]], float]
 Retention = Callable[[Collection[str]], "float | None"]
@@ -132,9 +133,7 @@ def write_policy(path: Path, own: Policy, keep_float: Sequence[str], description
     policy = own.model_copy(
         update={"description": description, "keep_float": [*own.keep_float, *keep_float]}
     )
-    part = path.with_name(path.name + ".part")
-    part.write_text(dump_yaml(policy), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, dump_yaml(policy))
     return policy
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erpose_edge.errors import IntegrityError, RequestError
+from erpose_edge.runtime.files import write_json
 from erpose_edge.runtime.poses import Poses
 
 _REQUEST_FILE = "request.json"
@@ -66,9 +67,7 @@ class SensitivityState:
             _compare(path, request)
             return
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_json(path, request)
 
     def load(self, index: int) -> ImageRecord | None:
         """Return the record of image ``index``, None if there is none.

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erpose_edge.errors import TargetError
-from erpose_edge.runtime.tensorrt.cache import write_whole
+from erpose_edge.runtime.files import write_whole
 from erpose_edge.runtime.tensorrt.dla import DlaPlan, plan_from_bytes
 from erpose_edge.runtime.tensorrt.dla_network import use_dla
 from erpose_edge.runtime.tensorrt.versions import KEPT_ERRORS, Abilities, message_log

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erpose_edge.runtime.artifact import file_sha256
+from erpose_edge.runtime.files import write_whole
 from erpose_edge.runtime.l4t import l4t_release
 
 if TYPE_CHECKING:
@@ -195,17 +196,6 @@ def default_cache() -> Path:
     """Return the folder of this user's engines."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "erpose-edge" / "engines"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        if scratch.exists():
-            scratch.unlink()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

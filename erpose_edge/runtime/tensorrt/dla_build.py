@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from erpose_edge.errors import TargetError
-from erpose_edge.runtime.tensorrt.cache import write_whole
+from erpose_edge.runtime.files import write_whole
 from erpose_edge.runtime.tensorrt.dla import DLA_PLAN, DlaPlan, read_plan, require_way
 from erpose_edge.runtime.tensorrt.placement import placement, read_log
 

@@ -59,6 +59,7 @@ def test_the_clean_graphs_are_silent_for_every_engine():
                 assert 0 < report.summary.float_share < 0.1
 
 
+@pytest.mark.alone
 def test_a_graph_is_read_within_a_second():
     model = exported("mobile", "compact")
     start = time.perf_counter()

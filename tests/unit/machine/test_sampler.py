@@ -83,6 +83,7 @@ def test_an_error_of_the_run_passes_and_the_thread_ends(root: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_second_costs_at_most_a_hundredth_of_a_processor(root: Path) -> None:
     for number in range(40):  # more zones than any board has
         zone = root / f"sys/class/thermal/thermal_zone{50 + number}"

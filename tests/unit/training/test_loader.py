@@ -33,6 +33,7 @@ def assert_equal(ours, theirs):
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # processes of processes: the end of a worker brought its parent down once
 def test_workers_give_what_the_main_process_gives(training_set):
     alone = list(load_batches(training_set, plan(), 0))
     shared = list(load_batches(training_set, plan(), 2))

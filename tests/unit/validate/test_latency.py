@@ -13,6 +13,7 @@ from erpose_edge.runtime.estimator import PoseContract, PoseEstimator
 from erpose_edge.skeleton import COCO_17
 from erpose_edge.validate.latency import STAGES, Percentiles, bench, example_frame, interleaved
 
+pytestmark = pytest.mark.alone
 CONTRACT = PoseContract("compact", (32, 32), (8, 16, 32), 5, COCO_17)
 
 
