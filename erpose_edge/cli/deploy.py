@@ -114,8 +114,8 @@ def command(
     away = release.Away(host, hosts, path, identity, ssh_config)
     if rollback:
         raise typer.Exit(away.roll_back(profile.name, as_json=as_json))
-    away.check()
     release.check_place(bundle)
+    away.check(profile)
     wanted = dla_request(profile) if dla else None
     key = release.signing_key(sign)
     profile = _with_budget(profile, min_retention, max_p99_ms)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from erpose_edge.deploy.ladder import Deployment
+    from erpose_edge.deploy.profile import Profile
     from erpose_edge.deploy.remote.hosts import Fleet
     from erpose_edge.deploy.rungs import Rung
 
@@ -48,12 +49,23 @@ class Away:
 
         return fleet_of(self.host, self.hosts, self.path, self.identity, self.ssh_config)
 
-    def check(self) -> None:
-        """Refuse mistakes before the long work, not after it."""
-        if self.asked or self.path or self.identity or self.ssh_config:
-            import asyncssh  # noqa: F401 - named first where it is missing
+    def check(self, profile: Profile) -> None:
+        """Refuse mistakes, and a single board that cannot serve, before the long work.
 
-            self.fleet()
+        Of many boards each has its own result at the end.
+        """
+        if not (self.asked or self.path or self.identity or self.ssh_config):
+            return
+        import asyncio
+
+        import asyncssh  # noqa: F401 - named first where it is missing
+
+        fleet = self.fleet()
+        if self.hosts is None:
+            from erpose_edge.deploy.remote.push import check_host
+
+            plain = profile.model_dump(mode="json")
+            asyncio.run(check_host(fleet.hosts[0], profile.name, plain))
 
     def roll_back(self, target: str, *, as_json: bool) -> int:
         """Let the release before serve again; return the exit code."""

@@ -133,6 +133,14 @@ def test_what_serves_finds_the_people_of_a_picture(board, pushed, tmp_path):
     assert json.loads(done.stdout)["poses"]
 
 
+def test_a_board_that_cannot_serve_the_target_is_refused_before_any_work(board, capfd):
+    assert main(["deploy", "--target", "jetson-orin", *board.options]) == 5
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "expected a board of architecture aarch64" in err
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

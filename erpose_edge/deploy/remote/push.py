@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,22 @@ async def push_release(
     return await push.guarded(push.push(tar, bundle))
 
 
+async def check_host(host: HostOptions, target: str, profile: Mapping[str, Any]) -> None:
+    """Refuse a host that cannot serve a target, before a bundle is made for it.
+
+    Args:
+        host: Which one.
+        target: Name of the profile.
+        profile: Its plain values, as a bundle has them.
+
+    Raises:
+        RequestError: Keys or ssh's configuration cannot be used.
+        TargetError: The host cannot be reached or trusted, or cannot serve the target.
+    """
+    push = _Push(host, target, PushOptions(), lambda _: None)
+    await push.guarded(push.look(Needs(architectures(profile), profile["engine"], "0" * 64, 0)))
+
+
 async def rollback(
     host: HostOptions, target: str, options: PushOptions, report: Report
 ) -> PushResult:
@@ -124,6 +140,11 @@ class _Push:
             f"{self._label}: {self._phase}: expected {expected}, got {reason}; what served there "
             "still does: push again, which goes on from here"
         ) from error
+
+    async def look(self, needs: Needs) -> None:
+        async with connected(self._host) as connection:
+            self._enter("check")
+            await check_board(Board(connection, self._label, self._root), needs)
 
     async def push(self, tar: Archive, bundle: Bundle) -> None:
         profile = bundle.document.profile
