@@ -39,6 +39,7 @@ from erpose_edge.data.export import IMAGES_FOLDER, LABELS_FILE
 from erpose_edge.metrics.image_labels import ImageLabels
 from erpose_edge.metrics.keypoint_ap import evaluate, match_poses
 from erpose_edge.metrics.labels import read_labels
+from erpose_edge.metrics.outcomes import Outcomes
 from erpose_edge.metrics.resampling import ResampledAP, draw_images
 from erpose_edge.network.checkpoint import load_weights
 from erpose_edge.network.summary import summarize
@@ -234,7 +235,7 @@ def _bootstrap(
     draws = draw_images(len(images), _DRAWS, seed=0)
     drawn = {}
     for key, seeds in found.items():
-        aps = [ResampledAP(match_poses(images, poses, skeleton)) for poses in seeds]
+        aps = [ResampledAP(Outcomes.of(match_poses(images, poses, skeleton))) for poses in seeds]
         drawn[key] = np.array([np.mean([ap(times) for ap in aps]) for times in draws])
     return drawn
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(ROOT))
 
 from erpose_edge import __version__
-from erpose_edge.cli.validate import METRICS
+from erpose_edge.cli.accuracy_table import METRICS
 from erpose_edge.metrics.labels import read_labels
 from erpose_edge.resources import find_resource
 from erpose_edge.runtime.poses import Poses

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import json
 import os
 import signal
 import sys
@@ -47,6 +48,9 @@ MEMBERS: dict[str, dict[str, tuple[tuple[int, int], tuple[int, int] | None]]] = 
     "DeviceType": {"GPU": ALWAYS, "DLA": ALWAYS},
     "MemoryPoolType": {"WORKSPACE": ALWAYS},
     "TensorIOMode": {"NONE": ALWAYS, "INPUT": ALWAYS, "OUTPUT": ALWAYS},
+    "ProfilingVerbosity": {"LAYER_NAMES_ONLY": ALWAYS, "NONE": ALWAYS, "DETAILED": ALWAYS},
+    "LayerInformationFormat": {"ONELINE": ALWAYS, "JSON": ALWAYS},
+    "EngineInspector": {"get_engine_information": ALWAYS},
     "LayerType": {
         "CONVOLUTION": ALWAYS,
         "ACTIVATION": ALWAYS,
@@ -91,6 +95,7 @@ MEMBERS: dict[str, dict[str, tuple[tuple[int, int], tuple[int, int] | None]]] = 
         "DLA_core": ALWAYS,
         "set_device_type": ALWAYS,
         "get_device_type": ALWAYS,
+        "profiling_verbosity": ALWAYS,
         "builder_optimization_level": ((8, 6), None),
         "progress_monitor": SINCE_10,
         "int8_calibrator": BEFORE_11,
@@ -130,11 +135,15 @@ MEMBERS: dict[str, dict[str, tuple[tuple[int, int], tuple[int, int] | None]]] = 
         "get_tensor_shape": ALWAYS,
         "get_tensor_dtype": ALWAYS,
         "create_execution_context": ALWAYS,
+        "create_engine_inspector": ALWAYS,
+        "device_memory_size": BEFORE_11,
+        "device_memory_size_v2": ((10, 1), None),
     },
     "IExecutionContext": {"set_tensor_address": ALWAYS, "execute_async_v3": ALWAYS},
 }
 _ENUMS = ("NetworkDefinitionCreationFlag", "BuilderFlag", "DataType", "DeviceType",
-          "MemoryPoolType", "TensorIOMode", "LayerType")  # fmt: skip
+          "MemoryPoolType", "TensorIOMode", "LayerType", "ProfilingVerbosity",
+          "LayerInformationFormat")  # fmt: skip
 
 
 def names_of(version: str) -> dict[str, set[str]]:
@@ -286,7 +295,7 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
 
     class IBuilderConfig:
         default_device_type = DLA_core = builder_optimization_level = None
-        progress_monitor = int8_calibrator = None
+        progress_monitor = int8_calibrator = profiling_verbosity = None
 
         def __init__(self) -> None:
             self._flags, self._pools, self._cache = set(), {}, None
@@ -389,6 +398,8 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
 
     class ICudaEngine:
         num_io_tensors = property(lambda self: len(self._tensors))
+        device_memory_size = property(lambda self: 5000)
+        device_memory_size_v2 = property(lambda self: 5000)
 
         def __init__(self, network: Any) -> None:
             self._network = network
@@ -410,6 +421,17 @@ def _classes(trt: Any) -> list[type]:  # noqa: C901 - one class after the other
 
         def create_execution_context(self, strategy=None):
             return trt.IExecutionContext(self)
+
+        def create_engine_inspector(self):
+            return trt.EngineInspector(self)
+
+    class EngineInspector:
+        def __init__(self, engine: Any) -> None:
+            self._engine = engine
+
+        def get_engine_information(self, format):
+            layers = [_inspected(trt, layer) for layer in self._engine._network._layers]
+            return json.dumps({"Layers": layers, "Bindings": list(self._engine._named)})
 
     class IExecutionContext:
         def __init__(self, engine: Any) -> None:
@@ -449,6 +471,16 @@ def _fill(trt: Any, network: Any, content: bytes) -> None:
         both = [[tensors.get(n) for n in node.input], [tensors[n] for n in node.output]]
         network._layers.append(trt.ILayer(node.name, kind, both))
     network._onnx = bytes(content)
+
+
+def _inspected(trt: Any, layer: Any) -> dict[str, Any]:
+    """Return what the inspector of an engine that was built with details says of a layer."""
+    words = {trt.DataType.FLOAT: "FP32", trt.DataType.HALF: "FP16", trt.DataType.INT8: "Int8"}
+    tensors = [t for t in layer._inputs if t is not None]
+    inputs = [{"Name": t.name, "Format/Datatype": f"Row major {words.get(t.dtype, 'Int32')} format"}
+              for t in tensors]  # fmt: skip
+    kind = "CaskConvolution" if layer.type == trt.LayerType.CONVOLUTION else "Myelin"
+    return {"Name": layer.name, "LayerType": kind, "Inputs": inputs}
 
 
 def _end(logger: Any, trt: Any) -> bool:

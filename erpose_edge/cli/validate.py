@@ -9,28 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from erpose_edge.cli.output import Advance, console, emit_json, list_unusable, progress
+from erpose_edge.cli.accuracy_table import print_accuracy
+from erpose_edge.cli.output import Advance, emit_json, list_unusable, progress
 from erpose_edge.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from erpose_edge.metrics.image_labels import Rejected
+    from erpose_edge.runtime.estimator import PoseEstimator
     from erpose_edge.skeleton import Skeleton
     from erpose_edge.validate.accuracy import Accuracy
+    from erpose_edge.validate.worst_images import WorstImage
 
 _GENERATED_SIZE = (480, 640)
-METRICS = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-    "ar": "AR",
-}
-CROWD_METRICS = {  # of label sets whose images have a crowd index
-    "ap_crowd_easy": "AP crowd easy",
-    "ap_crowd_medium": "AP crowd medium",
-    "ap_crowd_hard": "AP crowd hard",
-}
 
 
 def command(
@@ -39,7 +29,10 @@ def command(
     ],
     data: Annotated[
         Path | None,
-        typer.Option(help="COCO-format or CrowdPose label file; generated people by default."),
+        typer.Option(
+            help="COCO-format or CrowdPose label file, or a folder of YOLO-pose text files; "
+            "generated people by default."
+        ),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images of --data.")] = None,
     precision: Annotated[
@@ -57,6 +50,19 @@ def command(
     save_poses: Annotated[
         Path | None, typer.Option(help="Also write the poses as a COCO result file.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARTIFACT_OR_WEIGHTS",
+            help="Also measure this one, usually fp32, and say how much of its AP is left.",
+        ),
+    ] = None,
+    worst: Annotated[
+        int, typer.Option(min=0, max=1000, help="List so many images where most is lost.")
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of the --worst images.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option(help="Fail when any label entry or image cannot be used.")
     ] = False,
@@ -65,10 +71,14 @@ def command(
     """Measure keypoint AP of weights or an artifact."""
     from erpose_edge.deploy.default import open_estimator
     from erpose_edge.validate.accuracy import evaluate_estimator
+    from erpose_edge.validate.accuracy_document import accuracy_document
 
+    if out is not None and not worst:
+        raise RequestError("--worst: expected a number of images beside --out, got none; give both")
     estimator = open_estimator(source, precision, checked_size(input_size))
     estimator.score_threshold = score_threshold
     skeleton = estimator.skeleton
+    other = None if against is None else _open_reference(against, estimator)
     samples, rejected, described = evaluation_samples(data, images, count, seed, skeleton)
     list_unusable(rejected, "label entries")
     with progress("validate") as advance:
@@ -77,10 +87,24 @@ def command(
     unusable = [*rejected, *result.rejected]
     if strict and unusable:
         raise DataError(f"{unusable[0]}; {len(unusable)} unusable in all, and --strict was given")
+    reference = None
+    if other is not None:
+        with progress("the reference") as advance:
+            reference = evaluate_estimator(other, samples, skeleton, _with_rate(advance))
     if save_poses is not None:
         _write_poses(result, save_poses)
-    document = result.to_json(rejected)
+    sides = {Path(source).name: result}
+    if reference is not None:
+        sides = {f"reference {Path(str(against)).name}": reference, **sides}
+    document = accuracy_document(
+        result,
+        skeleton,
+        reference,
+        reference_name=against or "",
+        worst=_worst(sides, samples, skeleton, worst, out),
+    )
     document.update(
+        result.to_json(rejected),
         source=source,
         data=described,
         skeleton=skeleton.name,
@@ -89,7 +113,7 @@ def command(
     if as_json:
         emit_json(document)
     else:
-        _print_table(document)
+        print_accuracy(document)
 
 
 def checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -111,7 +135,7 @@ def evaluation_samples(
     """Return what accuracy is measured on: samples, unusable label entries, and a description.
 
     Args:
-        data: Label file; None takes generated people.
+        data: Label file, or folder of YOLO-pose files; None takes generated people.
         images: Folder of its images.
         count: Generated scenes.
         seed: Of the generated scenes.
@@ -132,9 +156,11 @@ def evaluation_samples(
 
 def _labelled(data: Path, images: Path, skeleton: Skeleton) -> tuple[Any, list[Rejected]]:
     from erpose_edge.metrics.labels import read_labels
+    from erpose_edge.metrics.yolo_pose import read_yolo_pose
     from erpose_edge.validate.accuracy import labelled_files
 
-    labels = read_labels(data, skeleton)
+    yolo = data.is_dir()
+    labels = read_yolo_pose(data, images, skeleton) if yolo else read_labels(data, skeleton)
     return labelled_files(labels, images), labels.rejected
 
 
@@ -170,27 +196,37 @@ def _write_poses(result: Accuracy, path: Path) -> None:
     write_whole(path, json.dumps(coco_detections(result.poses)))
 
 
-def _print_table(document: dict[str, Any]) -> None:
-    from rich.table import Table
+def _open_reference(source: str, estimator: PoseEstimator) -> PoseEstimator:
+    """Open what ``estimator`` is compared with; weights in fp32 and at its input size."""
+    from erpose_edge.deploy.default import open_estimator
 
-    console.print(f"{document['source']} on {document['data']}", markup=False, soft_wrap=True)
-    table = Table("keypoint AP", "")
-    for key, title in METRICS.items():
-        table.add_row(title, _shown(document[key]))
-    for key, title in CROWD_METRICS.items():
-        if document[key] is not None:
-            table.add_row(title, _shown(document[key]))
-    table.add_section()
-    for keypoint, value in document["per_keypoint_oks"].items():
-        table.add_row(f"OKS {keypoint.replace('_', ' ')}", _shown(value))
-    console.print(table)
-    console.print(
-        f"{document['images']} images, {document['people']} people; "
-        f"{document['rejected']} entries not used",
-        markup=False,
-        soft_wrap=True,
-    )
+    of_weights = () if Path(source).is_dir() else ("fp32", estimator.contract.input_size)
+    reference = open_estimator(source, *of_weights)
+    if reference.skeleton.name != estimator.skeleton.name:
+        raise RequestError(
+            f"--against: expected a network of {estimator.skeleton.name}, "
+            f"got one of {reference.skeleton.name}"
+        )
+    reference.score_threshold = estimator.score_threshold
+    return reference
 
 
-def _shown(value: float) -> str:
-    return "nobody" if value < 0 else f"{value:.3f}"
+def _worst(
+    sides: dict[str, Accuracy],
+    samples: Any,  # noqa: ANN401 - a sequence
+    skeleton: Skeleton,
+    count: int,
+    out: Path | None,
+) -> list[WorstImage]:
+    """Return the worst images of the last of ``sides``, drawn if there is a folder for them."""
+    from erpose_edge.metrics.keypoint_ap import match_poses
+    from erpose_edge.validate.worst_images import draw_worst, worst_images
+
+    *before, result = sides.values()
+    matched = match_poses(result.images, result.poses, skeleton)
+    reference = match_poses(result.images, before[0].poses, skeleton) if before else None
+    found = worst_images(matched, reference, count)
+    if out is None:
+        return found
+    poses = {name: measured.poses for name, measured in sides.items()}
+    return draw_worst(found, samples, poses, skeleton, out)

@@ -43,11 +43,16 @@ class DeviceBudget(StrictModel):
         max_p99_ms: Largest 99th percentile of the end-to-end latency, ms.
         min_speedup_vs_fp32: Smallest ratio of the median inference times, fp32 over this one,
             timed in turns; below it the lower precision has no point on this device.
+        max_jitter: Largest jitter of keypoints on a clip, percent of a person's diagonal.
+        min_int8_share: Smallest part of the artifact's int8 convolutions that the engine runs in
+            int8.
     """
 
     min_retention: Fraction
     max_p99_ms: Positive | None = None
     min_speedup_vs_fp32: Positive | None = None
+    max_jitter: Positive | None = None
+    min_int8_share: Fraction | None = None
 
 
 class TensorrtFacts(StrictModel):

@@ -149,7 +149,7 @@ def evaluate(
     matched = match_poses(ground_truth, detections, skeleton)
     images, poses, matches = matched.images, matched.poses, matched.matches
     scores, people = matched.scores, matched.people
-    precision, recall = _accumulate(matches, scores, people.sum(axis=0))
+    precision, recall = accumulate(matches, scores, people.sum(axis=0))
     everyone, medium, large = precision
     easy, crowded, hard = _by_crowding(matched)
     return KeypointAP(
@@ -189,7 +189,7 @@ def _by_crowding(matched: MatchedPoses) -> list[float | None]:
         chosen = np.array([subset == name for subset in subsets], bool)
         kept = chosen[image_of_pose]
         part = Matches(matches.person[:1, :, kept], matches.ignored[:1, :, kept])  # all areas
-        precision, _ = _accumulate(part, scores[kept], people[chosen, :1].sum(axis=0))
+        precision, _ = accumulate(part, scores[kept], people[chosen, :1].sum(axis=0))
         found.append(float(precision.mean()) if chosen.any() else None)
     return found
 
@@ -222,13 +222,13 @@ def _rank(poses: Poses | None, image: ImageLabels, keypoints: int) -> RankedPose
     return RankedPoses(scores[best], points[best])
 
 
-def _accumulate(
+def accumulate(
     matches: Matches, scores: NDArray[np.float64], people: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return precision at each recall (A, T, R) and the highest recall (A, T).
 
     Args:
-        matches: Of M poses.
+        matches: Of M poses; A may be other divisions than of areas.
         scores: (M,).
         people: Number of people to find in each area range, (A,).
     """

@@ -115,7 +115,7 @@ def _match_some(
         similar[index, : counts[index], people] = oks(ranked.keypoints, image, sigmas)[:, ::-1]
         ignored[index, :, people] = ignored_people(image)[:, ::-1]
         crowd[index, people] = image.crowd[::-1]
-    taken_by = _assign(similar, ignored, crowd)
+    taken_by = assign(similar, ignored, crowd)
     found = []
     for index, ranked in enumerate(poses):
         person = taken_by[index, :, :, : counts[index]]
@@ -131,7 +131,7 @@ def _match_some(
     return found
 
 
-def _assign(
+def assign(
     similar: NDArray[np.float64], ignored: NDArray[np.bool_], crowd: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Return the person that each pose takes, (I, A, T, D), or -1.
@@ -142,11 +142,12 @@ def _assign(
         crowd: (I, G).
     """
     count, ranks, people = similar.shape
+    areas = ignored.shape[1]
     least = np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]
-    taken_by = np.full((count, len(AREA_RANGES), len(THRESHOLDS), ranks), _FREE, np.int64)
+    taken_by = np.full((count, areas, len(THRESHOLDS), ranks), _FREE, np.int64)
     if not people:
         return taken_by
-    free = np.ones((count, len(AREA_RANGES), len(THRESHOLDS), people), bool)
+    free = np.ones((count, areas, len(THRESHOLDS), people), bool)
     wanted = ~ignored[:, :, None]  # (I, A, 1, G)
     last = np.arange(people)
     for rank in range(ranks):

@@ -66,6 +66,32 @@ def oks(
     return total
 
 
+def keypoint_oks(
+    poses: NDArray[np.floating], people: ImageLabels, sigmas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the OKS of every pose with every person as if each keypoint were the only label.
+
+    Where a person does not label a keypoint, it is that of a person without any, as in `oks`.
+
+    Args:
+        poses: Keypoints, (D, K, 2), x and y in source pixels.
+        people: The N labelled people of the image.
+        sigmas: Fall-off of each keypoint, (K,), unitless.
+
+    Returns:
+        (D, N, K) in [0, 1].
+    """
+    if not len(poses) or not len(people):
+        return np.zeros((len(poses), len(people), len(sigmas)))
+    points = poses.astype(np.float64)[:, None]  # (D, 1, K, 2)
+    labels = people.keypoints.astype(np.float64)
+    areas = people.areas[:, None]
+    alone = similarity(((points - labels[:, :, :2]) ** 2).sum(axis=3), areas, sigmas)
+    far = (_outside(points, people.boxes.astype(np.float64)) ** 2).sum(axis=3)
+    bare = similarity(far, areas, sigmas).sum(axis=2) / len(sigmas)
+    return np.where(labels[:, :, 2] > 0, alone, bare[:, :, None])
+
+
 def _outside(points: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far (D, N, K, 2) ``points`` lie outside three times each box (N, 4), per axis."""
     low = (boxes[:, :2] - boxes[:, 2:])[:, None]  # (N, 1, 2)

@@ -31,6 +31,15 @@ COMMANDS = {
 }
 
 
+# Limits of the budget, which may be given instead of the profile's.
+LIMITS = {
+    "min-retention": "smallest AP as a fraction of fp32's",
+    "max-p99-ms": "largest 99th percentile of the latency, ms",
+    "max-jitter": "largest jitter of keypoints, percent of a person's diagonal",
+    "min-int8-share": "smallest part of the int8 convolutions that run in int8",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
@@ -106,6 +115,11 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", type=int, help="generated scenes; as many as fp32 had at home")
     parser.add_argument("--set-power-mode", metavar="NAME", help="of nvpmodel, while measuring")
     parser.add_argument("--out", type=Path, help="file to write the certificate to")
+    parser.add_argument("--clip", type=Path, help="video to measure jitter on")
+    parser.add_argument("--clip-frames", type=int, help="at most so many; of generated people")
+    parser.add_argument("--junit", type=Path, help="file to write the verdict to, as JUnit XML")
+    for name, what in LIMITS.items():
+        parser.add_argument(f"--{name}", type=float, help=f"{what}; the profile's")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -1,111 +1,112 @@
-"""The verdict on a bundle's serving artifact, from what was measured on this device."""
+"""The certificate of a bundle, from what was measured on this device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from erpose_edge.errors import EXIT_LATENCY, EXIT_PASS
-from erpose_edge.validate.budget import Budget, Candidate, judge, retention
+from erpose_edge import __version__
+from erpose_edge.on_device.checks import miss_line, self_test_document
+from erpose_edge.validate.certificate.gate import budget_of
+from erpose_edge.validate.certificate.judged import verdict_of
+from erpose_edge.validate.certificate.parts import artifact_facts, code_sha256
+from erpose_edge.validate.certificate.seal import sealed
 
 if TYPE_CHECKING:
-    from erpose_edge.data.generated.people import GeneratedPeople
+    from collections.abc import Mapping
+
+    from erpose_edge.machine.facts import Machine
     from erpose_edge.on_device.opened import OpenedBundle
     from erpose_edge.on_device.watched import Watched
-    from erpose_edge.validate.accuracy import Accuracy
-    from erpose_edge.validate.latency import Latency
+    from erpose_edge.runtime.estimator import PoseEstimator
+    from erpose_edge.runtime.selftest import Miss
 
-_REFERENCE = "fp32"
+_NOTHING_WATCHED: dict[str, Any] = {"throttled": [], "notes": []}
+_NO_SETTINGS: dict[str, Any] = {
+    "before": None,
+    "during": None,
+    "after": None,
+    "changes": [],
+    "asked": False,
+}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """What was measured of every artifact, by name, and what was sampled meanwhile."""
+    """The measured parts of a certificate, by name of the artifact; empty after a failed self-test.
 
-    accuracy: dict[str, Accuracy]
-    latency: dict[str, Latency]
-    watched: Watched
+    Attributes:
+        accuracy: From `accuracy_document`.
+        latency: ``turns`` from `turns_document`, ``scenarios`` from `scenario_document`.
+        placement: Layers as `PlacedLayer.to_json` gives them.
+        stability: From `stability_document`; only where a clip was measured.
+        watched: What the device did meanwhile.
+        start_ms: From starting the program to the first pose.
+    """
+
+    accuracy: dict[str, dict[str, Any]] = field(default_factory=dict)
+    latency: dict[str, dict[str, Any]] = field(default_factory=dict)
+    placement: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    stability: dict[str, dict[str, Any]] = field(default_factory=dict)
+    watched: Watched | None = None
+    start_ms: float | None = None
 
 
-def verdict_of(
-    opened: OpenedBundle, measured: Measured, scenes: GeneratedPeople, *, is_device: bool
+def certificate_of(
+    opened: OpenedBundle,
+    estimators: Mapping[str, PoseEstimator],
+    machine: Machine,
+    misses: list[Miss],
+    measured: Measured,
+    data: Mapping[str, Any],
+    limits: Mapping[str, float | None],
 ) -> dict[str, Any]:
-    """Judge the artifact that serves; the others are there to be compared with.
+    """Return the sealed certificate, with its verdict.
 
     Args:
         opened: The bundle, with its budget.
-        measured: Of every artifact in it.
-        scenes: That accuracy was measured on.
-        is_device: Whether times mean anything here.
-
-    Returns:
-        ``pass``, ``exit_code``, ``reasons`` against it, and ``notes``: what was not judged.
+        estimators: Of every artifact in it.
+        machine: This one.
+        misses: Poses that the self-test did not find.
+        measured: Of every artifact; empty where the self-test missed.
+        data: What accuracy was measured on.
+        limits: Of the budget, instead of the bundle's; None keeps those.
     """
-    budget = Budget(**opened.profile["budget"])
-    reference = _reference_ap(opened, measured, scenes)
-    notes = [*measured.watched.notes, *_left_out(opened, measured, budget, reference, is_device)]
-    if reference is None:
-        budget = Budget(None, budget.max_p99_ms, budget.min_speedup_vs_fp32)
-    candidates = [_candidate(name, opened, measured, reference) for name in measured.latency]
-    reason = judge(candidates, budget, time=is_device).rejected[0]
-    if reason is None:
-        return {"pass": True, "exit_code": EXIT_PASS, "reasons": [], "notes": notes}
-    # By itself it may keep the budget, and be rejected for another that is faster.
-    code = judge(candidates[:1], budget, time=is_device).exit_code or EXIT_LATENCY
-    way_out = "; `deploy --precision` takes another" if code == EXIT_LATENCY else ""
-    reasons = [f"{opened.serving}: {reason}{way_out}"]
-    return {"pass": False, "exit_code": code, "reasons": reasons, "notes": notes}
-
-
-def _left_out(
-    opened: OpenedBundle,
-    measured: Measured,
-    budget: Budget,
-    reference: float | None,
-    is_device: bool,
-) -> list[str]:
-    """Say what of the budget cannot be judged here, and why."""
-    notes = []
-    if reference is None and budget.min_retention is not None:
-        notes.append(
-            "retention was not judged: the bundle has neither fp32 nor its AP on these scenes; "
-            "leave --scenes out, or put fp32 into the bundle"
-        )
-    if _REFERENCE not in measured.latency and budget.min_speedup_vs_fp32 is not None:
-        notes.append("speed against fp32 was not judged: fp32 is not in the bundle")
-    if not is_device:
-        notes.append(f"times were not judged: this is not {opened.profile['description']}")
-    unstable = [name for name, latency in measured.latency.items() if latency.unstable]
-    if unstable:
-        notes.append(f"unstable: the latency of {', '.join(unstable)} varied by more than 2.5 %")
-    return notes
-
-
-def _reference_ap(
-    opened: OpenedBundle, measured: Measured, scenes: GeneratedPeople
-) -> float | None:
-    """Return fp32's AP on these scenes: measured here, or before by who made the bundle."""
-    if _REFERENCE in measured.accuracy:
-        return measured.accuracy[_REFERENCE].metrics.ap
-    known = opened.profile.get("reference")
-    if known is None or (known["scenes"], known["seed"]) != (scenes.count, scenes.seed):
-        return None
-    return float(known["ap"])
-
-
-def _candidate(
-    name: str, opened: OpenedBundle, measured: Measured, reference: float | None
-) -> Candidate:
-    time, ap = measured.latency[name], measured.accuracy[name].metrics.ap
-    fp32 = measured.latency.get(_REFERENCE)
-    return Candidate(
-        precision=name,
-        ap=ap,
-        retention=None if reference is None else retention(ap, reference),
-        p50_ms=time.end_to_end_ms.p50,
-        p99_ms=time.end_to_end_ms.p99,
-        size_mb=round(opened.artifacts[name].size_bytes / 1e6, 3),
-        speedup_vs_fp32=fp32.infer_ms.p50 / time.infer_ms.p50
-        if fp32 is not None and name != _REFERENCE
-        else None,
-    )
+    watched = {} if measured.watched is None else measured.watched.to_json()
+    settings = watched.pop("settings", None)
+    asked = measured.watched is not None and measured.watched.asked
+    budget = budget_of({"budget": opened.profile["budget"]}, limits)
+    document: dict[str, Any] = {
+        "version": __version__,
+        "code_sha256": code_sha256(),
+        "bundle": {"name": opened.bundle.name, "sha256": opened.bundle.document.digest},
+        "target": opened.bundle.target,
+        "device": {
+            "description": opened.profile["description"],
+            "fits": opened.device.fits(machine.board),
+        },
+        "artifacts": {
+            name: artifact_facts(
+                artifact, estimators[name].runner.engine, estimators[name].runner.threads
+            )
+            for name, artifact in opened.artifacts.items()
+        },
+        "serving": opened.serving,
+        "engine": estimators[opened.serving].runner.engine,
+        "data": dict(data),
+        "machine": machine.to_json(),
+        "settings": _NO_SETTINGS if settings is None else {**settings, "asked": asked},
+        "self_test": {
+            **self_test_document(opened, misses),
+            "reasons": [miss_line(miss) for miss in misses],
+        },
+        "reference": opened.profile.get("reference"),
+        "accuracy": measured.accuracy,
+        "latency": measured.latency,
+        "placement": measured.placement,
+        "stability": measured.stability,
+        "telemetry": watched or _NOTHING_WATCHED,
+        "start_to_first_pose_ms": measured.start_ms,
+        "budget": asdict(budget),
+    }
+    return sealed({**document, "verdict": verdict_of(document)})

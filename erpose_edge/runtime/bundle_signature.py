@@ -60,8 +60,16 @@ class Signature:
         return f"{text} {hashlib.sha256(text.encode() + signed).hexdigest()}\n".encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes, signed: bytes, where: str) -> Signature:
+    def from_bytes(
+        cls, content: bytes, signed: bytes, where: str, what: str = "this bundle's list"
+    ) -> Signature:
         """Read what `to_bytes` wrote.
+
+        Args:
+            content: Of the signature's file.
+            signed: The text that it has to belong to.
+            where: What errors call it.
+            what: What errors call the text.
 
         Raises:
             IntegrityError: It is damaged, or belongs to another list than ``signed``.
@@ -73,8 +81,8 @@ class Signature:
             if sizes == (KEY_BYTES, _SIGNATURE_BYTES) and found.to_bytes(signed) == content:
                 return found
         raise IntegrityError(
-            f"{where}: expected the signature of this bundle's list, got another or a damaged one; "
-            "fetch or sign the bundle again"
+            f"{where}: expected the signature of {what}, got another or a damaged one; "
+            "fetch or sign it again"
         )
 
 
@@ -106,21 +114,37 @@ def check_signature(bundle: Bundle, key: bytes | None, *, strict: bool = False) 
         raise _refused(
             bundle, f"got one by {bundle.signature.key_name}; do not run what you do not trust"
         )
+    signed = bundle.document.to_bytes()
+    if not is_signed_by(bundle.signature, key, signed, str(bundle.folder)):
+        raise _refused(bundle, "got one that does not fit; fetch the bundle again")
+    return True
+
+
+def is_signed_by(signature: Signature, key: bytes, signed: bytes, where: str) -> bool:
+    """Say whether a signature is the one of a public key over a text.
+
+    Args:
+        signature: As it was read.
+        key: Public key, 32 bytes.
+        signed: The text.
+        where: What errors call it.
+
+    Raises:
+        RequestError: The package that checks is not installed.
+    """
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError:
         raise RequestError(
-            f"{bundle.folder}: signature: expected the package cryptography, got none; run "
+            f"{where}: signature: expected the package cryptography, got none; run "
             "`sudo apt install python3-cryptography` on a board, "
             "`pip install 'erpose-edge[push]'` elsewhere"
         ) from None
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(
-            bundle.signature.value, bundle.document.to_bytes()
-        )
+        Ed25519PublicKey.from_public_bytes(key).verify(signature.value, signed)
     except InvalidSignature:
-        raise _refused(bundle, "got one that does not fit; fetch the bundle again") from None
+        return False
     return True
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_BYTES = 16 * 1024 * 1024
+_REMEDY = "fetch or export the artifact again"
 _Value = TypeVar("_Value")
 
 
@@ -33,23 +34,33 @@ class Fields:
     missing, of another type or out of range.
     """
 
-    def __init__(self, values: dict[str, Any], where: str, prefix: str = "") -> None:
+    def __init__(
+        self, values: dict[str, Any], where: str, prefix: str = "", remedy: str = _REMEDY
+    ) -> None:
         self.values = values
         self._where = where
         self._prefix = prefix
+        self._remedy = remedy
         self._taken: set[str] = set()
 
     @classmethod
-    def parse(cls, content: bytes, where: str) -> Fields:
+    def parse(
+        cls, content: bytes, where: str, max_bytes: int = _MAX_BYTES, remedy: str = _REMEDY
+    ) -> Fields:
         """Read a JSON object.
+
+        Args:
+            content: Its text.
+            where: What errors call it.
+            max_bytes: A longer text is refused unread.
+            remedy: How errors end: what to do.
 
         Raises:
             IntegrityError: ``content`` is no such JSON, names a field twice, or is too large.
         """
-        if len(content) > _MAX_BYTES:
+        if len(content) > max_bytes:
             raise IntegrityError(
-                f"{where}: expected at most {_MAX_BYTES} bytes, got {len(content)}; "
-                "fetch or export the artifact again"
+                f"{where}: expected at most {max_bytes} bytes, got {len(content)}; {remedy}"
             )
         try:
             document = json.loads(
@@ -58,15 +69,12 @@ class Fields:
                 parse_constant=_refuse_constant,
             )
         except (ValueError, RecursionError) as error:
-            raise IntegrityError(
-                f"{where}: expected JSON, got {error}; fetch or export the artifact again"
-            ) from None
+            raise IntegrityError(f"{where}: expected JSON, got {error}; {remedy}") from None
         if not isinstance(document, dict):
             raise IntegrityError(
-                f"{where}: expected a JSON object, got {type(document).__name__}; "
-                "fetch or export the artifact again"
+                f"{where}: expected a JSON object, got {type(document).__name__}; {remedy}"
             )
-        return cls(document, where)
+        return cls(document, where, remedy=remedy)
 
     def error(self, name: str, expected: str, got: object) -> IntegrityError:
         """Return the error that says what is wrong with a field."""
@@ -75,8 +83,7 @@ class Fields:
         place = f"{self._prefix}{name}"
         place = place if place.isprintable() else repr(place)[1:-1]  # a name may hold a line end
         return IntegrityError(
-            f"{self._where}: {place}: expected {expected}, got {shown}; "
-            "fetch or export the artifact again"
+            f"{self._where}: {place}: expected {expected}, got {shown}; {self._remedy}"
         )
 
     def end(self) -> None:
@@ -105,6 +112,17 @@ class Fields:
         if not isinstance(value, str) or not _SHA256.fullmatch(value):
             raise self.error(name, "64 hex digits", value)
         return value
+
+    def boolean(self, name: str) -> bool:
+        """Take true or false."""
+        value = self._take(name)
+        if not isinstance(value, bool):
+            raise self.error(name, "true or false", value)
+        return value
+
+    def number(self, name: str) -> float:
+        """Take a finite number."""
+        return self._number(name, self._take(name))
 
     def integer(self, name: str, low: int, high: int = 2**63 - 1) -> int:
         """Take an integer from ``low`` to ``high``."""
@@ -170,7 +188,7 @@ class Fields:
 
     def inner(self, name: str) -> Fields:
         """Take an object whose fields are then taken one by one."""
-        return Fields(self.mapping(name), self._where, f"{self._prefix}{name}.")
+        return Fields(self.mapping(name), self._where, f"{self._prefix}{name}.", self._remedy)
 
     def inner_list(self, name: str) -> list[Fields]:
         """Take a list of such objects."""
@@ -178,7 +196,8 @@ class Fields:
         for index, value in enumerate(self._list(name)):
             if not isinstance(value, dict):
                 raise self.error(f"{name}[{index}]", "an object", value)
-            found.append(Fields(value, self._where, f"{self._prefix}{name}[{index}]."))
+            place = f"{self._prefix}{name}[{index}]."
+            found.append(Fields(value, self._where, place, self._remedy))
         return found
 
     def pose_lists(self, name: str) -> tuple[list[dict[str, Any]], ...]:
@@ -212,8 +231,7 @@ class Fields:
     def _take(self, name: str) -> Any:  # noqa: ANN401 - JSON; the callers narrow it
         if name not in self.values:
             raise IntegrityError(
-                f"{self._where}: {self._prefix}{name}: expected the field, got none; "
-                "fetch or export the artifact again"
+                f"{self._where}: {self._prefix}{name}: expected the field, got none; {self._remedy}"
             )
         self._taken.add(name)
         return self.values[name]

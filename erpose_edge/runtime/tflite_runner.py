@@ -43,9 +43,9 @@ class TfliteRunner:
         self.threads = usable_cores() if threads is None else threads
         path = artifact.file(".tflite")
         try:
-            self._interpreter = interpreter_class(model_path=str(path), num_threads=self.threads)
-            self._interpreter.allocate_tensors()
-            signature = self._interpreter.get_signature_runner()
+            self.interpreter = interpreter_class(model_path=str(path), num_threads=self.threads)
+            self.interpreter.allocate_tensors()
+            signature = self.interpreter.get_signature_runner()
             inputs, outputs = signature.get_input_details(), signature.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise load_error(artifact, title, error) from None
@@ -58,7 +58,7 @@ class TfliteRunner:
             channels_last = (n, *others[1:], others[0])
             _check(artifact, spec.name, outputs, channels_last if self._maps else spec.shape)
         self._size = manifest.input_size
-        self._input = self._interpreter.tensor(inputs[manifest.input.name]["index"])
+        self._input = self.interpreter.tensor(inputs[manifest.input.name]["index"])
         self._outputs = [(spec.name, outputs[spec.name]["index"]) for spec in manifest.outputs]
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -70,8 +70,8 @@ class TfliteRunner:
         check_images(images, self._size)
         # The runtime refuses to run while anybody holds a view of its memory: none is kept.
         np.copyto(self._input(), images.transpose(0, 2, 3, 1))
-        self._interpreter.invoke()
-        found = {name: self._interpreter.get_tensor(index) for name, index in self._outputs}
+        self.interpreter.invoke()
+        found = {name: self.interpreter.get_tensor(index) for name, index in self._outputs}
         if self._maps:
             return {name: array.transpose(0, 3, 1, 2) for name, array in found.items()}
         return found

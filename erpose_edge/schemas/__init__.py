@@ -12,6 +12,9 @@ from typing import Any
 NAMES = (
     "bench",
     "bundle",
+    "certificate",
+    "certificate-compare",
+    "certificate-verify",
     "deploy",
     "doctor",
     "info",
@@ -20,6 +23,7 @@ NAMES = (
     "predict",
     "push",
     "sensitivity",
+    "stability",
     "target",
     "targets",
     "trt-check",

@@ -7,7 +7,7 @@ and the number of such images stands beside every result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,14 +47,16 @@ class Accuracy:
         metrics: Keypoint AP and its kin.
         poses: By image id, in source pixels.
         rejected: Images that could not be measured.
+        images: Labels of those that could.
     """
 
     metrics: KeypointAP
     poses: dict[int, Poses]
     rejected: list[Rejected]
+    images: list[ImageLabels] = field(default_factory=list)
 
     def to_json(self, labels_rejected: Iterable[Rejected] = ()) -> dict[str, Any]:
-        """Return the document that ``validate --json`` prints; see ``schemas/validate.json``.
+        """Return what was measured as plain values; `accuracy_document` says how sure it is.
 
         Args:
             labels_rejected: Entries that the reader of the label file could not use.
@@ -111,7 +113,7 @@ def evaluate_estimator(
     if not measured:
         first = f"; the first: {rejected[0]}" if rejected else ""
         raise DataError(f"images: expected at least one usable image, got none{first}")
-    return Accuracy(evaluate(measured, poses, skeleton), poses, rejected)
+    return Accuracy(evaluate(measured, poses, skeleton), poses, rejected, measured)
 
 
 def coco_detections(poses: dict[int, Poses]) -> list[dict[str, Any]]:

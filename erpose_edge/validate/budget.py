@@ -7,11 +7,12 @@ so that a failed deployment names the number that failed it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from erpose_edge.errors import EXIT_ACCURACY, EXIT_LATENCY, EXIT_PASS
+from erpose_edge.errors import EXIT_ACCURACY, EXIT_LATENCY, EXIT_PASS, EXIT_TARGET
 
 # Two medians, timed in turns, that differ by less are the same: as latency.UNSTABLE_ABOVE.
 SAME_WITHIN = 0.025
@@ -25,11 +26,15 @@ class Budget:
         min_retention: Smallest keypoint AP as a fraction of fp32's on the same images.
         max_p99_ms: Largest 99th percentile of the end-to-end latency, ms.
         min_speedup_vs_fp32: Smallest ratio of the median latencies, fp32 over this one.
+        max_jitter: Largest jitter of keypoints on a clip, percent of a person's diagonal.
+        min_int8_share: Smallest part of the artifact's int8 convolutions that run in int8.
     """
 
     min_retention: float | None = None
     max_p99_ms: float | None = None
     min_speedup_vs_fp32: float | None = None
+    max_jitter: float | None = None
+    min_int8_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Candidate:
         speedup_vs_fp32: Ratio of the median inference times, timed in turns; None for fp32
             itself, and where it was not measured.
         refused: Why there is no artifact; None where there is one.
+        jitter: Of keypoints on a clip, percent of a person's diagonal; None where no clip was
+            measured, NaN where nobody was found in it.
+        int8_share: Part of its int8 convolutions that run in int8; None where it has none, or the
+            engine does not tell.
     """
 
     precision: str
@@ -56,6 +65,8 @@ class Candidate:
     size_mb: float | None
     speedup_vs_fp32: float | None = None
     refused: str | None = None
+    jitter: float | None = None
+    int8_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ class Verdict:
         chosen: Precision of the first candidate within budget, or None.
         candidates: As given.
         rejected: For each candidate, the first reason against it, or None.
-        exit_code: 0, or which budget nobody kept: 3 accuracy, 4 latency.
+        exit_code: 0, or which budget nobody kept: 3 accuracy, 4 latency, 5 placement.
         judged_time: False where only accuracy was: the times are another machine's, or none.
     """
 
@@ -111,8 +122,9 @@ def retention(ap: float, reference_ap: float) -> float | None:
 def judge(candidates: Sequence[Candidate], budget: Budget, *, time: bool = True) -> Verdict:
     """Choose the first candidate within ``budget`` that no later one within it is faster than.
 
-    Without one the exit code tells what to work on: 4 when somebody kept the accuracy budget, so
-    that only time was missing, else 3.
+    Without one the exit code tells what to work on: 4 when somebody kept the other budgets, so that
+    only time was missing; 5 when somebody kept the accuracy budget, but did not run in the
+    precision that it was made for; else 3.
 
     Args:
         candidates: In the order in which they are preferred.
@@ -120,9 +132,10 @@ def judge(candidates: Sequence[Candidate], budget: Budget, *, time: bool = True)
         time: Judge latency too; False where this machine is not the device.
     """
     lossy = [_accuracy_miss(candidate, budget) for candidate in candidates]
+    placed = [_placement_miss(candidate, budget) for candidate in candidates]
     missed = [
-        candidate.refused or loss or (_time_miss(candidate, budget) if time else None)
-        for loss, candidate in zip(lossy, candidates)
+        candidate.refused or loss or place or (_time_miss(candidate, budget) if time else None)
+        for loss, place, candidate in zip(lossy, placed, candidates)
     ]
     kept = [candidate for candidate, miss in zip(candidates, missed) if miss is None]
     rejected = tuple(
@@ -130,17 +143,22 @@ def judge(candidates: Sequence[Candidate], budget: Budget, *, time: bool = True)
         for candidate, miss in zip(candidates, missed)
     )
     chosen = candidates[rejected.index(None)].precision if None in rejected else None
-    if chosen is not None:
-        code = EXIT_PASS
-    else:
-        accurate = any(
-            loss is None and candidate.refused is None for loss, candidate in zip(lossy, candidates)
-        )
-        code = EXIT_LATENCY if accurate else EXIT_ACCURACY
+    code = EXIT_PASS
+    if chosen is None:
+        accurate = [
+            place
+            for candidate, loss, place in zip(candidates, lossy, placed)
+            if candidate.refused is None and loss is None
+        ]
+        code = EXIT_LATENCY if None in accurate else EXIT_TARGET if accurate else EXIT_ACCURACY
     return Verdict(chosen, tuple(candidates), rejected, code, time)
 
 
 def _accuracy_miss(candidate: Candidate, budget: Budget) -> str | None:
+    return _retention_miss(candidate, budget) or _jitter_miss(candidate, budget)
+
+
+def _retention_miss(candidate: Candidate, budget: Budget) -> str | None:
     if budget.min_retention is None:
         return None
     if candidate.retention is None:
@@ -151,6 +169,24 @@ def _accuracy_miss(candidate: Candidate, budget: Budget) -> str | None:
             f"got {candidate.retention:.2%}"
         )
     return None
+
+
+def _jitter_miss(candidate: Candidate, budget: Budget) -> str | None:
+    most, jitter = budget.max_jitter, candidate.jitter
+    if most is None or jitter is None or jitter <= most:
+        return None
+    got = "nobody found long enough" if math.isnan(jitter) else f"{jitter:.3f} %"
+    return f"jitter: expected at most {most:g} % of a person's diagonal, got {got}"
+
+
+def _placement_miss(candidate: Candidate, budget: Budget) -> str | None:
+    least, share = budget.min_int8_share, candidate.int8_share
+    if least is None or share is None or share >= least:
+        return None
+    return (
+        f"int8 share: expected at least {least:.1%} of the int8 convolutions to run in int8, "
+        f"got {share:.1%}"
+    )
 
 
 def _time_miss(candidate: Candidate, budget: Budget) -> str | None:

@@ -12,7 +12,10 @@ from tiny_pose import write_tiny_artifact
 
 from erpose_edge.cli.app import main
 from erpose_edge.exporters.runtime_archive import ARCHIVE_NAME, runtime_archive
+from erpose_edge.schemas import load_schema
 from erpose_edge.validate.latency import STAGES
+from erpose_edge.validate.latency.document import recompute
+from erpose_edge.validate.latency.scenario import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "benchmark_device.py"
@@ -63,6 +66,82 @@ def test_a_picture_of_ones_own_is_measured_with(tiny_artifact, tmp_path, capsys)
     assert "expected a picture, got no such file" in capsys.readouterr().err
 
 
+def _bench(artifact: Path, *arguments: str) -> int:
+    return main(["bench", str(artifact), "--threads", "1", *arguments])
+
+
+@pytest.mark.slow
+def test_every_scenario_in_one_go_keeps_to_the_schema(tiny_artifact, capsys):
+    jsonschema = pytest.importorskip("jsonschema")
+    asked = [word for name in SCENARIOS for word in ("--scenario", name)]
+    assert _bench(tiny_artifact, *asked, "--fps", "100", "--seconds", "0.2", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    _check(document)
+    jsonschema.Draft202012Validator(load_schema("bench")).validate(document)
+    assert list(document["scenarios"]) == list(SCENARIOS)
+    for name, found in document["scenarios"].items():
+        assert found["scenario"] == name
+        assert recompute(found) == found
+        assert found["statistics"]["cold_start"]["load_ms"] > 0
+        assert found["frames"]["description"].startswith("16 scenes of generated people, seed 0")
+        assert found["threads"] == 1
+    assert document["scenarios"]["camera"]["statistics"]["camera"]["arrived"] >= 20
+    assert document["unstable"] == any(f["unstable"] for f in document["scenarios"].values())
+
+
+def test_a_camera_tells_age_and_drops_for_people(tiny_artifact, tmp_path, capsys):
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.jpg"), np.zeros((30, 40, 3), np.uint8))
+    camera = ("--scenario", "camera", "--fps", "200", "--image", str(tmp_path))
+    assert _bench(tiny_artifact, *camera, "--seconds", "0.2") == 0
+    out = capsys.readouterr().out
+    for words in (
+        *("camera: tiny-test fp32, OpenVINO", "picture", "end to end", "wait", "age"),
+        *("p99 of age: ", "camera of 200 frames/s: ", "dropped", "memory peak", "first pose"),
+        *("2 of 2 pictures of the user", "it is nearly the longest"),
+    ):
+        assert words in out
+
+
+def test_why_a_run_is_unstable_is_warned_of(tiny_artifact, capsys, monkeypatch):
+    from erpose_edge.validate.latency import document as documents
+
+    monkeypatch.setattr(documents, "background_reasons", lambda found: ["background load: much"])
+    assert _bench(tiny_artifact, "--scenario", "offline", "--seconds", "0.1") == 0
+    assert "warning: unstable: offline: background load: much" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scenario", "camera"], "fps: expected the camera's frames a second, got none; add"),
+        (["--fps", "30"], "fps: expected --scenario camera beside it, got none; add it"),
+        (["--scenario", "offline", "--fps", "30"], "fps: expected none in the scenario offline"),
+        (["--scenario", "server"], "scenario: expected single-stream, multi-stream, offline or"),
+        (["--quick", "--mlperf"], "length: expected one, got --quick and --mlperf; leave one out"),
+        (["--standard", "--seconds", "3"], "length: expected one, got --standard and --seconds"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(arguments, message, tiny_artifact, capsys):
+    assert _bench(tiny_artifact, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("length", "seconds"), [("--quick", 10.0), ("--standard", 60.0), ("--mlperf", 600.0)]
+)
+def test_lengths_have_names(length, seconds, tiny_artifact, capsys, monkeypatch):
+    from erpose_edge.errors import RequestError
+    from erpose_edge.validate.latency import measure
+
+    def stop(estimator, frames, request, *more, **named):
+        raise RequestError(f"asked for {request.seconds} s of {request.scenario}")
+
+    monkeypatch.setattr(measure, "measure", stop)
+    assert _bench(tiny_artifact, "--scenario", "offline", length) == 2
+    assert f"asked for {seconds} s of offline" in capsys.readouterr().err
+
+
 def test_an_artifact_that_is_missing_or_damaged_is_refused(tiny_artifact, tmp_path, capsys):
     assert main(["bench", str(tmp_path / "none")]) == 2
     (tiny_artifact / "more.txt").write_text("")
@@ -81,6 +160,26 @@ def test_the_device_script_measures_what_bench_measures(tiny_artifact):
     _check(json.loads(run.stdout))
     table = _script(tiny_artifact, "--seconds", "0.2")
     assert "end to end" in table.stdout
+
+
+@pytest.mark.slow
+def test_the_device_script_measures_scenarios_too(exported, tmp_path):
+    board = tmp_path / "board"
+    board.mkdir()
+    script = board / "bench.py"
+    script.write_bytes(SCRIPT.read_bytes())
+    camera = ("--scenario", "camera", "--fps", "100", "--seconds", "0.1")
+    run = _script(exported, *camera, script=script)
+    assert run.returncode == 0, run.stderr
+    for words in ("camera: fp32, OpenVINO", "age ", "frames dropped", "8 patterns of 640x480"):
+        assert words in run.stdout
+    run = _script(exported, *camera, "--json", script=script)
+    document = json.loads(run.stdout)
+    _check(document)
+    assert recompute(document["scenarios"]["camera"]) == document["scenarios"]["camera"]
+    run = _script(exported, *camera[:2], script=script)
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert "add --fps 30" in run.stderr
 
 
 def test_the_device_script_needs_no_package_of_the_command_line(tiny_artifact):

@@ -85,7 +85,7 @@ def test_it_ends_in_a_certificate_and_a_verdict_and_the_release_serves(board, pu
     assert certificate["machine"]["cpu"]["model"]
     assert certificate["start_to_first_pose_ms"] > 0
     release = next((board.path / "releases").iterdir())
-    assert read_bundle(release, in_use=True).name == certificate["bundle"] == release.name
+    assert read_bundle(release, in_use=True).name == certificate["bundle"]["name"] == release.name
     assert (board.path / "current").exists() == (code == 0)
 
 

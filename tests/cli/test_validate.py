@@ -34,12 +34,28 @@ class OnePerson:
         )
 
 
+class Blind(OnePerson):
+    """Sees nobody in every second picture."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, frame):
+        self.seen += 1
+        return Poses.nobody(17) if self.seen % 2 == 0 else super().__call__(frame)
+
+
 @pytest.fixture
 def opened(monkeypatch):
-    """What the command asked for; every source opens as `OnePerson`."""
-    asked = SimpleNamespace(estimator=OnePerson(), source=None, options=None)
+    """What the command asked for; every source but ``fp32`` opens as ``estimator``."""
+    asked = SimpleNamespace(
+        estimator=OnePerson(), reference=OnePerson(), source=None, options=None, against=None
+    )
 
     def open_estimator(source, precision=None, input_size=None):
+        if source == "fp32":
+            asked.against = (precision, input_size)
+            return asked.reference
         asked.source, asked.options = source, (precision, input_size)
         return asked.estimator
 
@@ -252,3 +268,84 @@ def test_generated_people_do_not_fit_every_skeleton(opened, capfd):
 
 def test_the_label_document_of_these_tests_is_read_whole(data):
     assert read_labels(data()[1]).rejected == []
+
+
+def test_against_a_reference_it_says_what_is_left_with_its_interval(opened, data, capfd):
+    opened.estimator = Blind()
+    code, out, _ = run(capfd, "int8", *data(), "--against", "fp32", "--json")
+    document = json.loads(out)
+    assert code == 0
+    against = document["against"]
+    assert (against["name"], against["ap"]) == ("fp32", pytest.approx(1))
+    kept = against["retention"]["ap"]
+    assert kept["value"] == pytest.approx(document["ap"]) == pytest.approx(2 / 3, abs=0.01)
+    assert kept["low"] < kept["value"] < kept["high"]
+    assert against["difference"]["ap"]["value"] == pytest.approx(-1 / 3, abs=0.01)
+    assert against["per_keypoint_ap"]["nose"] == pytest.approx(1)
+    schema = load_schema("validate")
+    pytest.importorskip("jsonschema").validate(document, schema)
+    # Weights are opened in fp32, at the size of what they are compared with.
+    assert opened.against == ("fp32", (64, 64))
+    assert opened.reference.score_threshold == SCORE_THRESHOLD
+
+
+def test_the_table_shows_intervals_keypoints_and_retention(opened, data, capfd):
+    opened.estimator = Blind()
+    code, out, err = run(capfd, "int8", *data(), "--against", "fp32")
+    assert code == 0
+    assert "the reference: 3/3" in err
+    lines = [line.strip() for line in out.splitlines()]
+    shown = [line for line in lines if line.startswith("retention ")]
+    assert len(shown) == 1
+    assert shown[0].startswith("retention 66.")
+    assert "] of fp32, AP -0.3" in shown[0]
+    for text in ("95 % interval", "reference", "left wrist", "OKS of found"):
+        assert text in out
+
+
+def test_the_worst_images_are_listed_and_drawn_side_by_side(opened, data, capfd, tmp_path):
+    opened.estimator = Blind()
+    arguments = ("int8", *data(), "--against", "fp32", "--worst", "2", "--out", str(tmp_path / "w"))
+    _, out, _ = run(capfd, *arguments)
+    assert "image 2 (2.png): AP 1.000 -> 0.000, 1 people, 01-2.jpg" in out
+    assert [path.name for path in (tmp_path / "w").iterdir()] == ["01-2.jpg"]
+    assert cv2.imread(str(tmp_path / "w" / "01-2.jpg")).shape[1] == 2 * 80 + 8
+
+
+def test_without_a_reference_the_worst_are_those_of_the_lowest_ap(opened, data, capfd):
+    opened.estimator = Blind()
+    _, out, _ = run(capfd, "int8", *data(), "--worst", "5", "--json")
+    document = json.loads(out)
+    assert document["against"] is None
+    (image,) = document["worst_images"]
+    assert (image["image_id"], image["ap"], image["reference_ap"]) == (2, 0, None)
+
+
+def test_a_folder_for_pictures_needs_a_number_of_them(opened, data, capfd, tmp_path):
+    code, out, err = run(capfd, "int8", *data(), "--out", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert "--worst: expected a number of images beside --out, got none; give both" in err
+
+
+def test_a_reference_of_another_skeleton_is_refused(opened, data, capfd):
+    opened.reference.skeleton = CROWDPOSE_14
+    code, out, err = run(capfd, "int8", *data(), "--against", "fp32")
+    assert (code, out) == (2, "")
+    assert "--against: expected a network of coco-17, got one of crowdpose-14" in err
+
+
+def test_a_folder_of_yolo_pose_files_gives_the_same_ap(opened, data, capfd, tmp_path):
+    _, out, _ = run(capfd, "weights", *data(), "--json")
+    expected = json.loads(out)
+    labels = tmp_path / "yolo"
+    labels.mkdir()
+    points = np.c_[KEYPOINTS / (80, 64), np.full(17, 2)].ravel().tolist()
+    box = [32.5 / 80, 32.5 / 64, 55 / 80, 55 / 64]
+    for name in "123":
+        (labels / f"{name}.txt").write_text(" ".join(map(str, [0, *box, *points])))
+    (labels / "3.txt").write_text((labels / "3.txt").read_text() + "\n0 1 2\n")
+    _, out, err = run(capfd, "weights", "--data", str(labels), "--images", str(tmp_path), "--json")
+    document = json.loads(out)
+    assert document["ap"] == expected["ap"]
+    assert (document["images"], document["rejected"]) == (3, 1)
+    assert "3.txt: line 2: numbers: expected 56" in err

@@ -18,7 +18,7 @@ from erpose_edge.cli.app import COMMANDS
 ROOT = Path(__file__).parents[2]
 MAX_LINES = 400
 MAX_HELP_S = 0.5
-GROUPS = {"bundle", "data", "targets"}  # commands that have subcommands
+GROUPS = {"bundle", "data", "targets", "certificate"}  # commands that have subcommands
 NO_SUBJECT = {"utils", "common", "core", "base"}
 
 MODULES = sorted((ROOT / "erpose_edge").rglob("*.py"))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from erpose_edge.metrics import keypoint_ap, matching, oks
-from erpose_edge.metrics.keypoint_ap import evaluate
+from erpose_edge.metrics.keypoint_ap import evaluate, match_poses
 from erpose_edge.metrics.labels import ImageLabels, to_coco
+from erpose_edge.metrics.per_keypoint import ap_per_keypoint
 from erpose_edge.skeleton import COCO_17, CROWDPOSE_14, Skeleton
 
 STATS = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")
@@ -136,6 +137,68 @@ def test_subsets_by_crowding_equal_pycocotools_on_their_images(seed):
         expected = evaluation.eval["precision"][:, :, :, 0, :].mean()
         assert getattr(result, f"ap_crowd_{name}") == pytest.approx(expected, abs=TOLERANCE)
         assert 0.01 < expected < 0.99
+
+
+def with_one_keypoint(image, index):
+    """Return the labels with every other keypoint unlabelled."""
+    keypoints = np.zeros_like(image.keypoints)
+    keypoints[:, index] = image.keypoints[:, index]
+    keypoints[:, :, :2] = image.keypoints[:, :, :2]
+    ignore = image.ignore | (keypoints[:, index, 2] == 0)
+    return replace(image, keypoints=keypoints, ignore=ignore)
+
+
+@pytest.mark.parametrize("skeleton", [COCO_17, CROWDPOSE_14], ids=lambda s: s.name)
+@pytest.mark.parametrize("seed", range(2))
+def test_ap_of_a_keypoint_equals_pycocotools_on_labels_of_it_alone(seed, skeleton):
+    labels, poses = random_set(seed, skeleton, images=25)
+    found = ap_per_keypoint(match_poses(labels, poses, skeleton), skeleton)
+    assert list(found) == list(skeleton.keypoints)
+    for index in (0, 5, len(skeleton) - 1):
+        alone = [with_one_keypoint(image, index) for image in labels]
+        expected = pycocotools_stats(alone, poses, skeleton)["ap"]
+        assert found[skeleton.keypoints[index]] == pytest.approx(expected, abs=TOLERANCE)
+        assert 0.01 < expected < 0.99
+
+
+def test_a_keypoint_that_nobody_labels_has_no_ap():
+    labels, poses = random_set(1, images=5)
+    for image in labels:
+        image.keypoints[:, 3, 2] = 0
+    found = ap_per_keypoint(match_poses(labels, poses, COCO_17), COCO_17)
+    assert found["left_ear"] == -1
+    assert min(value for name, value in found.items() if name != "left_ear") >= 0
+
+
+AWKWARD = {
+    "two poses of one score": lambda labels, poses: any(
+        len(np.unique(p.scores)) < len(p.scores) for p in poses.values()
+    ),
+    "two people alike": lambda labels, poses: any(
+        len(i) > 1 and (i.keypoints[0] == i.keypoints[1]).all() for i in labels
+    ),
+    "a crowd": lambda labels, poses: any(i.crowd.any() for i in labels),
+    "an image without people": lambda labels, poses: any(not len(i) for i in labels),
+    "an image without poses": lambda labels, poses: any(i.image_id not in poses for i in labels),
+    "more poses than count": lambda labels, poses: any(
+        len(p.scores) > matching.MAX_POSES for p in poses.values()
+    ),
+}
+CASES = 200
+
+
+@pytest.mark.slow
+def test_200_random_cases_equal_pycocotools_and_hold_everything_awkward():
+    seen = dict.fromkeys(AWKWARD, 0)
+    for seed in range(CASES):
+        labels, poses = random_set(1000 + seed, images=4)
+        if not any(len(p.scores) for p in poses.values()):
+            continue  # COCO.loadRes takes no empty list
+        expected = pycocotools_stats(labels, poses, COCO_17)
+        assert own_stats(labels, poses, COCO_17) == pytest.approx(expected, abs=TOLERANCE), seed
+        for what, holds in AWKWARD.items():
+            seen[what] += holds(labels, poses)
+    assert min(seen.values()) >= CASES // 10, seen
 
 
 def test_nobody_of_a_size_is_undefined_as_in_pycocotools():

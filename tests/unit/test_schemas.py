@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import machine_trees
+import numpy as np
 import pytest
+from scored_people import crowd, noisy_poses
+from scripted_latency import document as scenario_document
+from scripted_latency import scripted_run, steady
+from small_certificate import small_certificate
 
 from erpose_edge.deploy.doctor import examine
 from erpose_edge.deploy.remote.results import PushResult
-from erpose_edge.metrics.keypoint_ap import KeypointAP
+from erpose_edge.metrics.keypoint_ap import evaluate
+from erpose_edge.runtime.poses import Poses
 from erpose_edge.schemas import NAMES, load_schema
+from erpose_edge.skeleton import COCO_17
 from erpose_edge.validate.accuracy import Accuracy
+from erpose_edge.validate.accuracy_document import accuracy_document
 from erpose_edge.validate.budget import Budget, Candidate, judge
+from erpose_edge.validate.stability import measure_stability
+from erpose_edge.validate.stability_record import stability_document
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -31,6 +42,18 @@ def doctor_document():
     with tempfile.TemporaryDirectory() as folder:
         machine, diagnosis = examine(machine_trees.build("orin-nano-super", Path(folder)))
     return {"machine": machine.to_json(), **diagnosis.to_json()}
+
+
+def validate_document():
+    """An artifact that loses one person of a picture, and has pictures with a crowd index."""
+    rng = np.random.default_rng(0)
+    images = [replace(crowd(i, rng), crowd_index=0.1 * i) for i in range(4)]
+    poses = {i.image_id: noisy_poses(i, rng, 4) for i in images}
+    fewer = {**poses, 2: Poses.nobody(17)}
+    theirs, ours = (Accuracy(evaluate(images, p, COCO_17), p, [], images) for p in (poses, fewer))
+    document = accuracy_document(ours, COCO_17, theirs, draws=10)
+    assert document["worst_images"][0]["image_id"] == 2
+    return document
 
 
 SIDE = {
@@ -50,6 +73,13 @@ TARGET = {
     "precisions": ["int8", "fp32"],
     "contract": "decoded",
 }
+
+
+def certificate_document():
+    with tempfile.TemporaryDirectory() as folder:
+        return small_certificate(Path(folder))
+
+
 EXAMPLES = {
     "targets": {"targets": [TARGET]},
     "target": {
@@ -103,13 +133,7 @@ EXAMPLES = {
         ],
     },
     "info": {"parameters": 2_500_000, "gflops": 6.5, "input_size": [640, 640], "stages": [{}]},
-    "validate": Accuracy(
-        KeypointAP(
-            0.5, 0.8, 0.6, -1.0, 0.7, 0.55, {"nose": 0.9, "left_eye": -1.0}, 10, 30, 0.6, -1.0, None
-        ),
-        {},
-        [],
-    ).to_json(),
+    "validate": validate_document(),
     "bench": {
         "preprocess_ms": MS,
         "infer_ms": MS,
@@ -118,6 +142,11 @@ EXAMPLES = {
         "fps": 30.5,
         "unstable": False,
         "cpu": {"model": "Some CPU", "flags": ["avx2"], "threads": 2},
+        "scenarios": {
+            "camera": scenario_document(
+                scripted_run("camera", steady, fps=30.0, seconds=1.0), "camera"
+            )
+        },
     },
     "bundle": {
         "bundle": "pose.tar.zst",
@@ -138,6 +167,33 @@ EXAMPLES = {
         "tool_versions": {"erpose-edge": "0.1.0"},
         "signed_by": None,
         "signature_checked": False,
+    },
+    "certificate": certificate_document(),
+    "certificate-verify": {
+        "certificate": "certificate.json",
+        "genuine": True,
+        "exit_code": 4,
+        "checks": [{"name": "seal", "error": None}, {"name": "max_p99_ms 8", "error": "p99: ..."}],
+        "verdict": {"pass": False, "exit_code": 4, "reasons": ["p99: ..."], "notes": []},
+    },
+    "certificate-compare": {
+        "a": "a.json",
+        "b": "b.json",
+        "pairs": [
+            {
+                "a": "int8",
+                "b": "int8",
+                "accuracy": {
+                    "a_ap": 0.5,
+                    "b_ap": 0.51,
+                    "difference": {"value": 0.01, "low": -0.01, "high": 0.02},
+                    "retention": {"value": 1.02, "low": 0.99, "high": 1.04},
+                },
+                "latency": None,
+            }
+        ],
+        "reasons": ["int8, latency: power mode: 15W, and MAXN"],
+        "notes": [],
     },
     "lint": {
         "engine": None,
@@ -199,6 +255,19 @@ EXAMPLES = {
             "latency_model": {"fp32": {"modelled_ms": 20.0, "measured_ms": 21.0, "error": -0.048}},
         },
     },
+    "stability": stability_document(
+        measure_stability(
+            lambda frame: Poses(
+                np.ones(1, np.float32),
+                np.arange(34, dtype=np.float32).reshape(1, 17, 2),
+                np.ones((1, 17), np.float32),
+            ),
+            [(np.zeros((4, 4, 3), np.uint8), None)] * 3,
+            30.0,
+            COCO_17,
+        ),
+        "three frames",
+    ),
     "trt-check": {
         "tool": "tensorrt-rtx 1.7.1.116",
         "passed": False,
@@ -288,10 +357,18 @@ WRONG = {
     "AP of 50": ("validate", ("ap",), 50),
     "AP of null": ("validate", ("ap",), None),
     "AP of a subset above 1": ("validate", ("ap_crowd_easy",), 1.5),
+    "an interval above 1": ("validate", ("intervals", "ap"), [0.5, 1.5]),
+    "an interval of one end": ("validate", ("intervals", "ap"), [0.5]),
+    "retention without its ends": ("validate", ("against", "retention", "ap"), {"value": 1}),
+    "a worst image of nobody": ("validate", ("worst_images", 0, "people"), 0),
+    "outcomes of another kind": ("validate", ("outcomes", "score", "dtype"), "<f4"),
     "half an image": ("validate", ("images",), 1.5),
     "size of three": ("info", ("input_size",), [3, 640, 640]),
     "no p99": ("bench", ("infer_ms",), {"p50": 1, "p90": 1}),
     "flags as text": ("bench", ("cpu", "flags"), "avx2"),
+    "a scenario of another name": ("bench", ("scenarios",), {"server": {}}),
+    "floats as moments": ("bench", ("scenarios", "camera", "samples_ns", "dtype"), "<f8"),
+    "unstable without a word": ("bench", ("scenarios", "camera", "unstable"), [""]),
     "keypoint of two numbers": ("predict", ("images", 1, "poses", 0, "keypoints"), [[1, 2]]),
     "score of 2": ("predict", ("images", 1, "poses", 0, "score"), 2),
     "severity of fatal": ("lint", ("findings", 0, "severity"), "fatal"),
@@ -312,7 +389,25 @@ WRONG = {
     "no case": ("target", ("cases",), []),
     "exit code 1": ("push", ("exit_code",), 1),
     "a host that is maybe served": ("push", ("hosts", 0, "status"), "maybe"),
+    "a layer in int4": ("certificate", ("placement", "int8", 0, "precision"), "int4"),
+    "format 1": ("certificate", ("certificate",), 1),
+    "moments of floats": (
+        "certificate",
+        ("latency", "int8", "turns", "samples_ns", "dtype"),
+        "<f8",
+    ),
+    "a hash of 63 digits": ("certificate", ("artifacts", "int8", "weights_sha256"), "0" * 63),
+    "an error of nothing": ("certificate-verify", ("checks", 1, "error"), ""),
+    "an interval without its end": (
+        "certificate-compare",
+        ("pairs", 0, "accuracy", "difference"),
+        {"value": 0},
+    ),
     "verdict of maybe": ("deploy", ("verdict",), "maybe"),
+    "people from luck": ("stability", ("people_from",), "luck"),
+    "jitter below zero": ("stability", ("jitter", "value"), -1),
+    "more than everybody found": ("stability", ("found",), 1.5),
+    "two frames": ("stability", ("clip", "frames"), 2),
     "precision of int4": ("deploy", ("candidates", 0, "precision"), "int4"),
 }
 

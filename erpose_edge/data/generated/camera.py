@@ -25,7 +25,7 @@ def expose(dice: Dice, image: np.ndarray) -> np.ndarray:
         level = ((grey[:, :, 0] + 2 * grey[:, :, 1] + grey[:, :, 2]) >> 2).astype(np.uint8)
         image = cv2.merge((level, level, level))
     if dice.chance(0.6):
-        _grain(dice, image)
+        add_grain(dice, image)
     if dice.chance(0.3):
         _blocks(image, dice.whole(10, 60))
     return image
@@ -44,10 +44,10 @@ def _curves(dice: Dice) -> np.ndarray:
     return np.stack(curves, axis=-1)[None]
 
 
-def _grain(dice: Dice, image: np.ndarray) -> None:
-    """Add sensor noise, in place: 1 to about 12 grey levels."""
+def add_grain(dice: Dice, image: np.ndarray, strength: int | None = None) -> None:
+    """Add sensor noise, in place: 1 to about 12 grey levels, for strengths from 2 to 40."""
     height, width = image.shape[:2]
-    strength = dice.whole(2, 40)
+    strength = dice.whole(2, 40) if strength is None else strength
     coloured = dice.chance(0.5)
     channels = []
     for channel in range(3):

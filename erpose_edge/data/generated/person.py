@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from erpose_edge.data.generated.anatomy import camera_rotation, pose_body, sample_build
+from erpose_edge.data.generated.anatomy import Body, camera_rotation, pose_body, sample_build
 from erpose_edge.data.generated.body import Person, dress, figure_of, project_point
 from erpose_edge.data.generated.dice import Dice
 from erpose_edge.data.generated.outfit import BOTTOM, TOP, Outfit, sample_outfit
@@ -41,14 +43,25 @@ def sample_person(
     outfit = sample_outfit(dice, stature)
     camera = camera_rotation(yaw + bearing, setting.pitch + dice.between(-5, 5), setting.roll)
     body = pose_body(build, pose, camera)
+    lay_patterns(outfit, body, lambda: dice.chance(0.35))
+    return dress(build, body, outfit), outfit, pose.family
+
+
+def lay_patterns(outfit: Outfit, body: Body, upright: Callable[[], bool]) -> None:
+    """Turn the patterns of top and trousers with the trunk and a thigh, in place.
+
+    Args:
+        outfit: What the person wears.
+        body: As posed.
+        upright: Says whether the top's pattern runs across; asked once, if its direction shows.
+    """
     for index, (one, other) in ((TOP, ("neck", "waist")), (BOTTOM, ("hip_l", "knee_l"))):
         a, b = body.points[one], body.points[other]
         long = ((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5
         if long > 0.01:
             axis = ((b[0] - a[0]) / long, (b[1] - a[1]) / long)
-            upright = index == TOP and dice.chance(0.35)
-            outfit.materials[index].axis = (-axis[1], axis[0]) if upright else axis
-    return dress(build, body, outfit), outfit, pose.family
+            across = index == TOP and upright()
+            outfit.materials[index].axis = (-axis[1], axis[0]) if across else axis
 
 
 def person_keypoints(

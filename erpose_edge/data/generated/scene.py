@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from erpose_edge.data.generated.background import paint_background
-from erpose_edge.data.generated.body import figure_of, project_point
+from erpose_edge.data.generated.body import Person, figure_of, project_point
 from erpose_edge.data.generated.camera import expose
 from erpose_edge.data.generated.dice import Dice
 from erpose_edge.data.generated.objects import make_chair, make_object
+from erpose_edge.data.generated.outfit import Outfit
 from erpose_edge.data.generated.paint import Cutout, Figure, composite, paint
 from erpose_edge.data.generated.person import person_keypoints, sample_person
 from erpose_edge.data.generated.stage import (
@@ -21,7 +22,7 @@ from erpose_edge.data.generated.stage import (
 from erpose_edge.errors import DataError
 from erpose_edge.metrics.image_labels import ImageLabels
 
-_OBJECT = 255  # in the owner map; people are 1, 2, ...
+OBJECT = 255  # in the owner map; people are 1, 2, ...
 MOST_PEOPLE = 60  # in a scene
 _COUNTS = (
     (0, 6), (1, 20), (2, 17), (3, 14), (4, 12), (5, 9), (6, 7), (7, 5), (8, 4), (10, 3), (12, 3),
@@ -95,8 +96,8 @@ def compose_scene(
             drawn += _put_person(dice, setting, (image, owner), (x, foot, stature), len(drawn) + 1)
         else:
             figure = make_object(dice, kind, x, foot, stature)
-            _put(dice, setting, (image, owner), figure, _OBJECT)
-    return image, _labels(drawn, owner), owner
+            put_figure(dice, setting, (image, owner), figure, OBJECT)
+    return image, labels_of(drawn, owner), owner
 
 
 def _put_person(
@@ -106,8 +107,34 @@ def _put_person(
     where: tuple[float, float, float],
     owner: int,
 ) -> list[Drawn]:
+    x, _, stature = where
+    sampled = sample_person(dice, setting, stature, x, setting.size[1])
+    return put_person(dice, setting, canvas, sampled, where, owner)
+
+
+def put_person(
+    dice: Dice,
+    setting: Setting,
+    canvas: tuple[np.ndarray, np.ndarray],
+    posed: tuple[Person, Outfit, str],
+    where: tuple[float, float, float],
+    owner: int,
+) -> list[Drawn]:
+    """Draw a posed person with shadow and chair into a picture and its map of owners, in place.
+
+    Args:
+        dice: Where shadow, chair and folds are drawn from.
+        setting: Camera and light.
+        canvas: uint8 BGR picture (height, width, 3), and owners (height, width) uint8.
+        posed: The person, what they wear, and the family of their pose.
+        where: x of the person and y of the ground under them, and their stature, px.
+        owner: Their value in the map.
+
+    Returns:
+        The person; nobody if they lie outside the picture.
+    """
     x, foot, stature = where
-    person, outfit, family = sample_person(dice, setting, stature, x, setting.size[1])
+    person, outfit, family = posed
     unit = (0.0, 0.0, stature, setting.distance)
     spheres = [s for _, shapes in person.groups for shape in shapes for s in shape[2]]
     edges = [(project_point(point, unit), radius) for point, radius in spheres]
@@ -117,9 +144,9 @@ def _put_person(
     _shadow(canvas[0], (x, foot, stature), dice)
     if family == "sitting" and dice.chance(0.6):
         seat = project[1] + 0.05 * stature
-        _put(dice, setting, canvas, make_chair(dice, x, seat, foot, stature), _OBJECT)
+        put_figure(dice, setting, canvas, make_chair(dice, x, seat, foot, stature), OBJECT)
     figure = figure_of(person, outfit, project)
-    cutout = _put(dice, setting, canvas, figure, owner)
+    cutout = put_figure(dice, setting, canvas, figure, owner)
     if cutout is None:
         return []
     mask = cutout.alpha >= 128
@@ -134,13 +161,14 @@ def _put_person(
     return [Drawn(owner, keypoints, box, int(np.count_nonzero(mask)))]
 
 
-def _put(
+def put_figure(
     dice: Dice,
     setting: Setting,
     canvas: tuple[np.ndarray, np.ndarray],
     figure: Figure,
     owner: int,
 ) -> Cutout | None:
+    """Paint a figure into a picture and its map of owners, in place; None if it lies outside."""
     cutout = paint(figure, setting.size, setting.light, dice)
     if cutout is not None:
         composite(canvas[0], cutout)
@@ -167,7 +195,7 @@ def _shadow(image: np.ndarray, where: tuple[float, float, float], dice: Dice) ->
     view[:] = (view * keep[:, :, None]) >> 8
 
 
-def _labels(drawn: list[Drawn], owner: np.ndarray) -> ImageLabels:
+def labels_of(drawn: list[Drawn], owner: np.ndarray) -> ImageLabels:
     """Hide what others cover, drop whom nobody could see, and gather the labels."""
     seen = np.bincount(owner.ravel(), minlength=256)
     keypoints = np.zeros((len(drawn), 17, 3), np.float32)

@@ -23,13 +23,18 @@ _OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 def sign_bundle(bundle: Bundle, key: Ed25519PrivateKey) -> Bundle:
     """Write the signature of a bundle beside its list, and return the bundle with it."""
     signed = bundle.document.to_bytes()
-    signature = Signature(key.public_key().public_bytes_raw(), key.sign(signed))
+    signature = sign_text(signed, key)
     with tempfile.TemporaryDirectory(prefix=".sign-", dir=bundle.folder.parent) as scratch:
         part = Path(scratch) / "part"
         part.write_bytes(signature.to_bytes(signed))
         part.chmod(0o644)
         part.replace(bundle.folder / SIGNATURE_NAME)
     return replace(bundle, signature=signature)
+
+
+def sign_text(signed: bytes, key: Ed25519PrivateKey) -> Signature:
+    """Return the signature of a text."""
+    return Signature(key.public_key().public_bytes_raw(), key.sign(signed))
 
 
 def load_private_key(path: Path, ask: Callable[[], str] | None = None) -> Ed25519PrivateKey:

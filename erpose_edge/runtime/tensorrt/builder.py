@@ -200,6 +200,8 @@ def check_tensors(found: Mapping[str, tuple[tuple[int, ...], bool]], job: BuildJ
 
 def _configure(trt: Any, config: Any, job: BuildJob, dla_cores: int) -> None:  # noqa: ANN401
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
+    # So that the engine can say in which precision each layer runs, not its name only.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     for flag in job.flags:
         if flag.startswith("-"):
             config.clear_flag(getattr(trt.BuilderFlag, flag[1:]))

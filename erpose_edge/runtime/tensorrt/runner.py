@@ -141,6 +141,19 @@ class TensorrtRunner:
         pairs = zip(STEPS, self._events, self._events[1:])
         return {step: end.elapsed_ms(begin) for step, begin, end in pairs}
 
+    @property
+    def gpu_bytes(self) -> int:
+        """Memory of the GPU that this runner knows of: tensors, activations, about the weights.
+
+        Ref: https://docs.nvidia.com/deeplearning/tensorrt/11.0.0/_static/python-api/infer/Core/Engine.html;
+        the name without ``_v2`` is that of versions before 10.1.
+        """
+        engine = self._engine
+        newer = getattr(engine, "device_memory_size_v2", None)
+        activations = int(engine.device_memory_size if newer is None else newer)
+        tensors = sum(memory.size for memory in self._device.values())
+        return tensors + activations + self.engine_path.stat().st_size
+
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network; see `Runner.run`.
 
@@ -166,6 +179,14 @@ class TensorrtRunner:
         self._stream.synchronize()
         self._ran = True
         return self._outputs
+
+    def layer_information(self) -> str:
+        """Return what the engine's inspector says of its layers, as JSON.
+
+        Of engines that were built without details it knows the names only.
+        """
+        inspector = self._engine.create_engine_inspector()
+        return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
     def close(self) -> None:
         """Free what is the GPU's; the arrays that were returned stay good."""

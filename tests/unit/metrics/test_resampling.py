@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scored_people import crowd, noisy_poses
 
+from erpose_edge.metrics import resampling
 from erpose_edge.metrics.keypoint_ap import evaluate, match_poses
+from erpose_edge.metrics.outcomes import Outcomes
 from erpose_edge.metrics.resampling import ResampledAP, draw_images
 from erpose_edge.skeleton import COCO_17
 
@@ -26,19 +28,57 @@ def test_an_image_that_counts_n_times_is_n_images(seed, data):
     copies = [replace(images[i], image_id=place) for place, i in enumerate(copied)]
     found = {place: poses[images[i].image_id] for place, i in enumerate(copied)}
     expected = evaluate(copies, found, COCO_17).ap
-    resampled = ResampledAP(match_poses(images, poses, COCO_17))
+    resampled = ResampledAP(Outcomes.of(match_poses(images, poses, COCO_17)))
     assert resampled(np.array(times)) == expected
+
+
+def mixed(image, rng):
+    """Return an image with people of two sizes, two in one place, of whom some are ignored."""
+    areas = rng.choice([40.0**2, 100.0**2], len(image))
+    areas[:2] = [40.0**2, 100.0**2]
+    keypoints = image.keypoints[[0, 0, *range(2, len(image))]]
+    return replace(image, areas=areas, keypoints=keypoints, ignore=rng.random(len(image)) < 0.3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_holds_for_every_size_and_beside_ignored_people(seed):
+    rng = np.random.default_rng(seed)
+    images = [mixed(crowd(i, rng, 5), rng) for i in range(8)]
+    poses = {i.image_id: noisy_poses(i, rng, 5) for i in images}
+    times = rng.integers(0, 4, (3, 8))
+    outcomes = Outcomes.of(match_poses(images, poses, COCO_17))
+    for name, area in (("ap", 0), ("ap_medium", 1), ("ap_large", 2)):
+        expected = []
+        for row in times:
+            copied = [i for i, n in enumerate(row) for _ in range(n)]
+            copies = [replace(images[i], image_id=place) for place, i in enumerate(copied)]
+            found = {place: poses[images[i].image_id] for place, i in enumerate(copied)}
+            expected.append(getattr(evaluate(copies, found, COCO_17), name))
+        assert ResampledAP(outcomes, area).of_draws(times).tolist() == expected
+        assert 0 < expected[0] < 1
+
+
+def test_many_draws_in_parts_are_what_they_are_at_once(monkeypatch):
+    rng = np.random.default_rng(1)
+    images = [crowd(i, rng) for i in range(9)]
+    poses = {i.image_id: noisy_poses(i, rng) for i in images}
+    ap = ResampledAP(Outcomes.of(match_poses(images, poses, COCO_17)))
+    draws = draw_images(9, 50, seed=0)
+    at_once = ap.of_draws(draws)
+    monkeypatch.setattr(resampling, "_AT_ONCE", 100)
+    assert np.array_equal(ap.of_draws(draws), at_once)
+    assert len(np.unique(at_once)) > 30
 
 
 def test_where_nobody_is_to_be_found_ap_is_undefined():
     nobody = replace(crowd(0, np.random.default_rng(0)), ignore=np.ones(3, bool))
-    resampled = ResampledAP(match_poses([nobody], {}, COCO_17))
+    resampled = ResampledAP(Outcomes.of(match_poses([nobody], {}, COCO_17)))
     assert resampled(np.ones(1, np.int64)) == -1
 
 
 def test_without_a_right_pose_ap_is_0():
     image = crowd(0, np.random.default_rng(0))
-    assert ResampledAP(match_poses([image], {}, COCO_17))(np.ones(1, np.int64)) == 0
+    assert ResampledAP(Outcomes.of(match_poses([image], {}, COCO_17)))(np.ones(1, np.int64)) == 0
 
 
 def test_draws_are_as_large_as_the_set_and_the_same_for_the_same_seed():

@@ -44,4 +44,7 @@ def test_the_engine_is_built_once_and_serves_the_self_test_and_the_benchmark(
     assert main(["benchmark", *common, "--seconds", "0.1", "--scenes", "1"]) == 0
     certificate = json.loads(capfd.readouterr().out)
     assert certificate["engine"] == f"TensorRT {version}"
-    assert certificate["latency"]["fp32"]["samples"] > 0
+    assert certificate["latency"]["fp32"]["turns"]["samples"] > 0
+    convolutions = [x for x in certificate["placement"]["fp32"] if x["kind"] == "convolution"]
+    assert {x["unit"] for x in convolutions} == {"gpu"}
+    assert {x["precision"] for x in convolutions} == {"fp32"}

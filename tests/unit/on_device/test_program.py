@@ -8,8 +8,10 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
+import jsonschema
 import pytest
 from bare_python import bare_python
 from tiny_bundle import SEED, SIZE, tiny_bundle
@@ -19,7 +21,9 @@ from erpose_edge.on_device import launcher
 from erpose_edge.on_device.program import main
 from erpose_edge.runtime import selftest
 from erpose_edge.runtime.bundle import read_bundle
+from erpose_edge.schemas import load_schema
 from erpose_edge.validate.certificate import require_sealed
+from erpose_edge.validate.certificate.verify import Reach, require_genuine
 
 ENGINES = {"openvino": "openvino", "tflite": "ai_edge_litert"}
 
@@ -108,8 +112,13 @@ def test_the_benchmark_is_a_sealed_certificate_with_a_verdict(board, tmp_path):
     assert certificate == json.loads(out.read_text())
     assert certificate["verdict"]["pass"] is True
     assert certificate["self_test"]["passed"] is True
-    assert certificate["accuracy"]["scenes"] == 2
-    assert certificate["latency"]["fp32"]["end_to_end_ms"]["p99"] > 0
+    assert certificate["bundle"]["name"] == board.bundle.name
+    assert certificate["data"]["scenes"] == certificate["accuracy"]["fp32"]["images"] == 2
+    assert certificate["latency"]["fp32"]["turns"]["end_to_end_ms"]["p99"] > 0
+    assert certificate["placement"]["fp32"]
+    require_genuine(out, Reach(bundle=board.bundle.folder))
+    checker = jsonschema.Draft202012Validator(load_schema("certificate"))
+    assert [error.message for error in checker.iter_errors(certificate)] == []
     assert certificate["start_to_first_pose_ms"] > 0
     assert certificate["machine"]["cpu"]["model"]
     assert certificate["telemetry"]["samples"] > 0
@@ -167,6 +176,28 @@ def test_a_latency_that_is_missed_ends_with_4_and_names_the_number(ours, capsys)
     out = capsys.readouterr().out
     assert "fp32: p99: expected at most 1e-06 ms" in out
     assert out.splitlines()[-1] == "verdict: fail"
+
+
+def test_a_limit_of_the_command_line_replaces_the_profiles(ours, capsys, tmp_path):
+    report = tmp_path / "junit.xml"
+    options = ["--seconds", "0.1", "--scenes", "1", "--junit", str(report)]
+    assert ours("benchmark", *options, "--max-p99-ms", "1e-6")[0] == 4
+    root = ElementTree.parse(report).getroot()
+    failed = [
+        case.get("name") for case in root.iter("testcase") if case.find("failure") is not None
+    ]
+    assert failed == ["max_p99_ms 1e-06"]
+    assert ours("benchmark", *options, "--max-p99-ms", "-1")[0] == 2
+    assert "--max-p99-ms: expected a number above 0, got -1.0" in capsys.readouterr().err
+
+
+def test_a_clip_is_measured_where_one_is_asked_for(ours, tmp_path):
+    out = tmp_path / "c.json"
+    options = ["--seconds", "0.1", "--scenes", "1", "--out", str(out), "--clip-frames", "4"]
+    assert ours("benchmark", *options, "--max-jitter", "1e-9")[0] == 3
+    document = require_genuine(out)
+    assert document["stability"]["fp32"]["clip"]["frames"] == 4
+    assert "jitter: expected at most 1e-09 %" in document["verdict"]["reasons"][0]
 
 
 def test_an_accuracy_that_is_missed_ends_with_3(ours, capsys):

@@ -70,6 +70,15 @@ def test_with_a_graph_the_steps_are_the_same(board):
     assert board.said[-1].startswith("built in ")  # nothing is said of the graph
 
 
+@pytest.mark.parametrize("version", fake_tensorrt.VERSIONS)
+def test_memory_on_the_gpu_is_tensors_activations_and_the_engine(tmp_path, monkeypatch, version):
+    board = make_board(tmp_path, monkeypatch, version)
+    build_in_process(monkeypatch, board)
+    runner = open_on(board)
+    values = IMAGES.size + sum(array.size for array in runner.run(IMAGES).values())
+    assert runner.gpu_bytes == 4 * values + 5000 + runner.engine_path.stat().st_size
+
+
 def test_copies_and_computing_are_timed_apart(board):
     runner = open_on(board)
     with pytest.raises(RequestError, match="timings_ms: expected a run before, got none; call run"):

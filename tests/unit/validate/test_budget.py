@@ -127,3 +127,38 @@ def test_the_time_of_another_machine_is_not_judged():
 def test_candidates_without_a_time_are_judged_by_accuracy():
     untimed = [replace(c, p50_ms=None, p99_ms=None, speedup_vs_fp32=None) for c in (INT8, FP32)]
     assert judge(untimed, BUDGET, time=False).chosen == "int8"
+
+
+def measured(**changes):
+    values = {"precision": "int8", "ap": 0.5, "retention": 1.0, "p50_ms": 8.0, "p99_ms": 9.0}
+    return Candidate(**{**values, "size_mb": 3.0, **changes})
+
+
+def test_a_share_of_int8_below_the_limit_ends_with_5_and_one_at_it_passes():
+    verdict = judge([measured(int8_share=0.94)], Budget(min_int8_share=0.95))
+    assert verdict.exit_code == 5
+    assert verdict.rejected == (
+        "int8 share: expected at least 95.0% of the int8 convolutions to run in int8, got 94.0%",
+    )
+    assert judge([measured(int8_share=0.95)], Budget(min_int8_share=0.95)).passed
+    assert judge([measured(int8_share=None)], Budget(min_int8_share=0.95)).passed
+
+
+def test_jitter_above_the_limit_or_of_nobody_is_a_miss_of_accuracy():
+    verdict = judge([measured(jitter=0.31)], Budget(max_jitter=0.3))
+    assert verdict.exit_code == 3
+    assert "jitter: expected at most 0.3 % of a person's diagonal, got 0.310 %" in verdict.rejected
+    assert judge([measured(jitter=0.3)], Budget(max_jitter=0.3)).passed
+    nobody = judge([measured(jitter=float("nan"))], Budget(max_jitter=0.3))
+    assert nobody.rejected == (
+        "jitter: expected at most 0.3 % of a person's diagonal, got nobody found long enough",
+    )
+
+
+def test_the_exit_code_is_the_nearest_miss():
+    slow, elsewhere = measured(p99_ms=40.0), measured(int8_share=0.1)
+    wrong = measured(retention=0.1)
+    budget = Budget(min_retention=0.9, max_p99_ms=30.0, min_int8_share=0.5)
+    assert judge([wrong], budget).exit_code == 3
+    assert judge([wrong, elsewhere], budget).exit_code == 5
+    assert judge([wrong, elsewhere, slow], budget).exit_code == 4

@@ -30,6 +30,7 @@ WARM_UP_MS = 200.0
 TURN_MS = 100.0
 _FEWEST_IN_TURN = 5  # frames
 _FEWEST_SAMPLES = 20
+_RAW = ("marks_ns", "turn_frames")
 STAGES = ("preprocess", "infer", "decode", "end_to_end")
 
 
@@ -66,6 +67,7 @@ class Latency:
         cpu: What it ran on; the load is that from before the measurement.
         marks_ns: When each frame was begun, preprocessed, inferred and decoded, (N, 4) int64 on the
             clock of `time.perf_counter_ns`: to be laid beside what else was sampled meanwhile.
+        turn_frames: How many frames each turn had, in order.
     """
 
     preprocess_ms: Percentiles
@@ -80,6 +82,7 @@ class Latency:
     frame_size: tuple[int, int]
     cpu: CpuFacts
     marks_ns: NDArray[np.int64] = field(repr=False, compare=False)
+    turn_frames: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def stages(self) -> dict[str, Percentiles]:
@@ -88,7 +91,7 @@ class Latency:
 
     def to_json(self, manifest: Manifest | None = None) -> dict[str, Any]:
         """Return the statistics as plain values, with fields that tell which artifact it was."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "marks_ns"}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _RAW}
         stages = {f"{stage}_ms": asdict(found) for stage, found in self.stages.items()}
         document: dict[str, Any] = {
             **plain,
@@ -178,9 +181,32 @@ def interleaved(
     return {name: clock.latency(load_before) for name, clock in clocks.items()}
 
 
-def example_frame(size: tuple[int, int] = (480, 640)) -> NDArray[np.uint8]:
+def turn_statistics(marks_ns: NDArray[np.int64], turn_frames: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the statistics of frames that were timed in turns, as plain values.
+
+    Args:
+        marks_ns: As in `Latency`, (N, 4).
+        turn_frames: How many of these frames each turn had, (T,).
+    """
+    stages_ms = np.diff(marks_ns, axis=1) / 1e6  # (N, 3)
+    total_ns = marks_ns[:, 3] - marks_ns[:, 0]
+    total_ms = total_ns / 1e6
+    ends = np.cumsum(turn_frames)[:-1]
+    medians = np.array([np.median(turn) for turn in np.split(total_ns, ends)])
+    variation = float(medians.std(ddof=1) / medians.mean()) if len(medians) > 1 else 0.0
+    columns = dict(zip(STAGES, (*stages_ms.T, total_ms)))
+    return {
+        **{f"{stage}_ms": asdict(Percentiles.of(column)) for stage, column in columns.items()},
+        "fps": round(1e3 / float(total_ms.mean()), 2),
+        "samples": len(marks_ns),
+        "coefficient_of_variation": round(variation, 4),
+        "unstable": variation > UNSTABLE_ABOVE,
+    }
+
+
+def example_frame(size: tuple[int, int] = (480, 640), seed: int = 2026) -> NDArray[np.uint8]:
     """Return a frame with content at every scale, the same on every machine; BGR (H, W, 3)."""
-    generator = np.random.Generator(np.random.PCG64(2026))
+    generator = np.random.Generator(np.random.PCG64(seed))
     frame = np.zeros((*size, 3), np.int64)
     for cell in (1, 8, 64):
         rows, columns = -(-size[0] // cell), -(-size[1] // cell)
@@ -233,23 +259,19 @@ class _Clock:
 
     def latency(self, load: tuple[float, ...]) -> Latency:
         marks = np.array([mark for turn in self._turns for mark in turn], np.int64)
-        stages_ms = np.diff(marks, axis=1) / 1e6  # (N, 3)
-        total_ms = (marks[:, 3] - marks[:, 0]) / 1e6
-        medians = np.array([np.median([m[3] - m[0] for m in turn]) for turn in self._turns])
-        variation = float(medians.std(ddof=1) / medians.mean()) if len(medians) > 1 else 0.0
+        turns = tuple(len(turn) for turn in self._turns)
+        found = turn_statistics(marks, np.array(turns, np.int64))
+        stages: dict[str, Any] = {
+            f"{stage}_ms": Percentiles(**found.pop(f"{stage}_ms")) for stage in STAGES
+        }
         runner = self._estimator.runner
         facts = cpu_facts(runner.threads)
         return Latency(
-            preprocess_ms=Percentiles.of(stages_ms[:, 0]),
-            infer_ms=Percentiles.of(stages_ms[:, 1]),
-            decode_ms=Percentiles.of(stages_ms[:, 2]),
-            end_to_end_ms=Percentiles.of(total_ms),
-            fps=round(1e3 / float(total_ms.mean()), 2),
-            samples=len(marks),
-            coefficient_of_variation=round(variation, 4),
-            unstable=variation > UNSTABLE_ABOVE,
+            **stages,
+            **found,
             engine=runner.engine,
             frame_size=(self._frame.shape[0], self._frame.shape[1]),
             cpu=CpuFacts(facts.model, facts.flags, facts.cores, facts.threads, load),
             marks_ns=marks,
+            turn_frames=turns,
         )
