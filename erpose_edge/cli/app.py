@@ -28,7 +28,7 @@ COMMANDS = {
     "predict": "Draw the people in images, folders and videos.",
     "validate": "Measure keypoint AP of weights or an artifact.",
     "bench": "Measure the latency of an artifact on this machine.",
-    "stability": "Measure how steady the poses of an artifact are on video.",
+    "stability": "Measure jitter, flicker and change of order on a clip.",
     "deploy": "Export for a target, validate, time, and give a verdict.",
     "bundle": "Make, verify, unpack and show what goes to a board.",
     "certificate": "Verify, compare, show and sign certificates.",
