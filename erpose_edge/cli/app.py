@@ -28,10 +28,11 @@ COMMANDS = {
     "predict": "Draw the people in images, folders and videos.",
     "validate": "Measure keypoint AP of weights or an artifact.",
     "bench": "Measure the latency of an artifact on this machine.",
-    "stability": "Measure how steady the poses of an artifact are on video.",
+    "stability": "Measure jitter, flicker and change of order on a clip.",
     "deploy": "Export for a target, validate, time, and give a verdict.",
     "bundle": "Make, verify, unpack and show what goes to a board.",
     "certificate": "Verify, compare, show and sign certificates.",
+    "report": "Verify certificates, and write them as one page.",
     "parity": "Name the first stage at which two networks diverge.",
     "sensitivity": "Rank layers by what int8 costs them, and search a mixed policy.",
     "trt-check": "Parse and build a graph for TensorRT, without a GPU.",
@@ -55,6 +56,7 @@ _EXTRAS = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "trt-check",
     "asyncssh": "push",
+    "jinja2": "report",
 }
 
 EXIT_INTERRUPTED = 130

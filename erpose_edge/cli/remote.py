@@ -155,6 +155,7 @@ def _table(rows: dict[str, tuple[str, str, str]]) -> Table:
 
 def _print(results: list[PushResult], as_json: bool) -> int:
     from erpose_edge.deploy.remote.results import push_document, worst_exit_code
+    from erpose_edge.validate.certificate.show import lines_of
 
     code = worst_exit_code(results)
     if as_json:
@@ -164,6 +165,9 @@ def _print(results: list[PushResult], as_json: bool) -> int:
         served = f", serves {result.release}" if result.release else ""
         before = f" (before: {result.previous})" if result.previous else ""
         reason = f": {result.reason}" if result.reason else ""
+        if result.certificate is not None and "certificate" in result.certificate:
+            for line in lines_of(result.certificate):
+                _say(f"{result.host}: {line}")
         _say(f"{result.host}: {result.status}{served}{before}{reason}")
     if len(results) > 1:
         done = sum(result.status in ("served", "rolled back") for result in results)

@@ -28,6 +28,7 @@ NOT_IN_RTX = {
     ("IInt8EntropyCalibrator2", "get_batch"),
     ("IInt8EntropyCalibrator2", "read_calibration_cache"),
     ("IInt8EntropyCalibrator2", "write_calibration_cache"),
+    ("ICudaEngine", "device_memory_size"),  # 10.1 and later: device_memory_size_v2
     ("ILayer", "precision"),  # weak typing
     ("ILayer", "set_output_type"),  # weak typing
 }
