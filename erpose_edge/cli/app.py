@@ -32,6 +32,7 @@ COMMANDS = {
     "deploy": "Export for a target, validate, time, and give a verdict.",
     "bundle": "Make, verify, unpack and show what goes to a board.",
     "certificate": "Verify, compare, show and sign certificates.",
+    "report": "Verify certificates, and write them as one page.",
     "parity": "Name the first stage at which two networks diverge.",
     "sensitivity": "Rank layers by what int8 costs them, and search a mixed policy.",
     "trt-check": "Parse and build a graph for TensorRT, without a GPU.",
@@ -55,6 +56,7 @@ _EXTRAS = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "trt-check",
     "asyncssh": "push",
+    "jinja2": "report",
 }
 
 EXIT_INTERRUPTED = 130
