@@ -65,10 +65,10 @@ def test_data_and_weights_travel_in_the_wheel(wheel):
         for pattern in ("*.safetensors", "*.json", "py.typed")
         for path in (ROOT / "erpose_edge").rglob(pattern)
     ]
-    templates = ROOT / "erpose_edge" / "deploy" / "integration" / "templates"
     made = ("__pycache__", ".pyc")
     expected += [
         path.relative_to(ROOT).as_posix()
+        for templates in (ROOT / "erpose_edge").rglob("templates")
         for path in templates.rglob("*")
         if path.is_file() and not any(word in path.as_posix() for word in made)
     ]
