@@ -63,7 +63,7 @@ def create(
     found = read_artifacts(artifacts)
     profile = load_profile(target or next(iter(found.values())).manifest.target)
     messages.print(f"bundle for {profile.name}", markup=False)
-    extra = extra_files(found, profile, Source(weights, policy))
+    extra = extra_files(found, profile, Source(weights, policy).weights_of)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle" if is_archive(out) else out
         bundle = write_bundle(folder, found, profile, extra)
@@ -154,12 +154,10 @@ def _print_files(bundle: Bundle) -> None:
 
 
 def _document(bundle: Bundle, path: Path, *, checked: bool) -> dict[str, Any]:
-    from erpose_edge.runtime.artifact import read_artifact
-
     signature = bundle.signature
     artifacts = []
-    for name, folder in zip(bundle.document.artifacts, bundle.artifacts, strict=True):
-        manifest = read_artifact(folder).manifest
+    for name, artifact in zip(bundle.document.artifacts, bundle.opened().values(), strict=True):
+        manifest = artifact.manifest
         artifacts.append(
             {
                 "folder": name,

@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from erpose_edge.data.generated.people import GeneratedPeople
-from erpose_edge.deploy.bundle.export import (
-    SHARED_ONNX,
-    integration,
-    needs_shared_graph,
-    shared_graph,
-)
+from erpose_edge.deploy.bundle.export import extra_files
 from erpose_edge.deploy.bundle.write import write_bundle
 from erpose_edge.deploy.ladder import Deployment
 from erpose_edge.deploy.rungs import REFERENCE, Rung
@@ -45,10 +40,8 @@ def write_release(
         rows = zip(result.verdict.candidates, result.verdict.rejected, strict=True)
         kept = {row.precision for row, reason in rows if reason is None} | {REFERENCE}
         artifacts.update((n, a) for n, a in result.artifacts.items() if n in kept & set(_FLOAT))
-    extra = integration(chosen, result.profile, name)
-    if needs_shared_graph(chosen):
-        rung = next(rung for rung in rungs if rung.name == name)
-        extra[SHARED_ONNX] = shared_graph(chosen, rung.weights)
+    rung = next(rung for rung in rungs if rung.name == name)
+    extra = extra_files(artifacts, result.profile, lambda _: rung.weights)
     return write_bundle(folder, artifacts, result.profile, extra, _reference(result))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erpose_edge.machine.clocks import find_gpus
-from erpose_edge.machine.sysfs import parse_int, read_int, read_text
+from erpose_edge.machine.sysfs import parse_int, read_int
 
 PROC_STAT = "proc/stat"
 _GPU_LOADS = (
@@ -42,18 +42,6 @@ def find_gpu_load(root: Path = Path("/")) -> Path | None:
         if read_int(path) is not None:
             return path
     return None
-
-
-def read_gpu_load(root: Path = Path("/")) -> int | None:
-    """Return the GPU's load per mille; None where unknown."""
-    path = find_gpu_load(root)
-    return None if path is None else read_int(path)
-
-
-def read_cpu_times(root: Path = Path("/")) -> CpuTimes | None:
-    """Return how long the processors have been busy; `cpu_load` compares two of them."""
-    text = read_text(root / PROC_STAT)
-    return None if text is None else parse_cpu_times(text)
 
 
 def parse_cpu_times(text: str) -> CpuTimes | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from erpose_edge.machine.sysfs import numbered, read_int, read_text, unique_name
+from erpose_edge.machine.sysfs import numbered, read_text, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,31 +38,6 @@ class RailFiles:
     milliamperes: Path | None = None
     microwatts: Path | None = None
 
-    def read_mw(self) -> float | None:
-        """Return the rail's power in milliwatts; None if the sensor gives nothing."""
-        if self.microwatts is not None:
-            microwatts = read_int(self.microwatts)
-            return None if microwatts is None else microwatts / 1e3
-        if self.millivolts is None or self.milliamperes is None:
-            return None
-        volts, amperes = read_int(self.millivolts), read_int(self.milliamperes)
-        return None if volts is None or amperes is None else power_mw(volts, amperes)
-
-
-@dataclass(frozen=True)
-class Rails:
-    """Power at one moment.
-
-    Attributes:
-        rails_mw: Milliwatts by rail.
-        total_mw: What the board takes; None without rails.
-        total_from: The rails that make the total.
-    """
-
-    rails_mw: dict[str, float]
-    total_mw: float | None
-    total_from: tuple[str, ...]
-
 
 def power_mw(millivolts: float, milliamperes: float) -> float:
     """Return milliwatts: mV times mA are microwatts."""
@@ -79,20 +54,6 @@ def total_rails(names: Iterable[str]) -> tuple[str, ...]:
         if name in all_names:
             return (name,)
     return all_names
-
-
-def read_rails(root: Path = Path("/")) -> Rails:
-    """Read every rail once; rails that give nothing are left out, and so is a total with them."""
-    files = find_rails(root)
-    read = {rail.name: rail.read_mw() for rail in files}
-    source = total_rails(read)
-    powers = [read[name] for name in source]
-    known = [power for power in powers if power is not None]
-    return Rails(
-        rails_mw={name: power for name, power in read.items() if power is not None},
-        total_mw=sum(known) if powers and len(known) == len(powers) else None,
-        total_from=source,
-    )
 
 
 def find_rails(root: Path = Path("/")) -> list[RailFiles]:

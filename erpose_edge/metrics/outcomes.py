@@ -6,7 +6,6 @@ every AP, interval and retention in it follows from them.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from erpose_edge.errors import IntegrityError
 from erpose_edge.metrics.matching import AREA_RANGES, THRESHOLDS
+from erpose_edge.runtime.json_arrays import array_from_json, array_to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,11 +52,11 @@ class Outcomes:
     def to_json(self) -> dict[str, Any]:
         """Return them as arrays of base64, little-endian; thresholds are the bits of a number."""
         return {
-            "image": _packed(self.image, "<i4"),
-            "score": _packed(self.scores, "<f8"),
-            "right": _packed((self.right * _BITS[:, None]).sum(axis=1), "<u2"),
-            "ignored": _packed((self.ignored * _BITS[:, None]).sum(axis=1), "<u2"),
-            "people": _packed(self.people, "<i4"),
+            "image": array_to_json(self.image, "<i4"),
+            "score": array_to_json(self.scores, "<f8"),
+            "right": array_to_json((self.right * _BITS[:, None]).sum(axis=1), "<u2"),
+            "ignored": array_to_json((self.ignored * _BITS[:, None]).sum(axis=1), "<u2"),
+            "people": array_to_json(self.people, "<i4"),
         }
 
     @classmethod
@@ -91,22 +91,10 @@ class Outcomes:
         )
 
 
-def _packed(values: NDArray[Any], dtype: str) -> dict[str, Any]:
-    data = np.ascontiguousarray(values.astype(dtype))
-    text = base64.b64encode(data.tobytes()).decode("ascii")
-    return {"shape": list(data.shape), "dtype": dtype, "base64": text}
-
-
 def _unpacked(document: Mapping[str, Any], name: str, dtype: str) -> NDArray[Any]:
     try:
-        entry = document[name]
-        if entry["dtype"] != dtype:
-            raise ValueError(f"dtype {entry['dtype']}")
-        data = base64.b64decode(entry["base64"], validate=True)
-        shape = [int(side) for side in entry["shape"]]
-        values: NDArray[Any] = np.frombuffer(data, dtype).reshape(shape)
+        return array_from_json(document[name], dtype)
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"outcomes.{name}: expected an array of {dtype} in base64, got {error}; measure again"
         ) from None
-    return values

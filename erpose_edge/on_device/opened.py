@@ -12,7 +12,7 @@ import erpose_edge
 from erpose_edge.errors import RequestError
 from erpose_edge.machine.diagnosis import Target
 from erpose_edge.machine.registry import REGISTRY_FILE, Registry
-from erpose_edge.runtime.artifact import Artifact, read_artifact
+from erpose_edge.runtime.artifact import Artifact
 from erpose_edge.runtime.bundle import BUNDLE_NAME, Bundle, read_bundle
 from erpose_edge.runtime.estimator import PoseEstimator
 from erpose_edge.runtime.selftest import Miss, check_self_test
@@ -131,7 +131,7 @@ def open_bundle(folder: Path | None = None) -> OpenedBundle:
             f"{own}: expected a bundle, got a folder without bundle.json; name one with --bundle"
         )
     bundle = read_bundle(folder or own, in_use=True)
-    return OpenedBundle(bundle, {path.name: read_artifact(path) for path in bundle.artifacts})
+    return OpenedBundle(bundle, bundle.opened())
 
 
 def self_test(opened: OpenedBundle, estimator: PoseEstimator) -> list[Miss]:

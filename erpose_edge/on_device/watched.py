@@ -34,13 +34,6 @@ class Watched:
     frame_mj: dict[str, float | None]
     asked: bool
 
-    @property
-    def notes(self) -> list[str]:
-        """What makes the numbers worth less, and what is missing, a line each."""
-        changes = () if self.asked else self.settings.changes()
-        told = [f"changed while measuring: {change}" for change in changes]
-        return [*told, *self.summary.throttled, *self.summary.notes]
-
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return {

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erpose_edge.errors import IntegrityError, RequestError
-from erpose_edge.runtime.artifact import file_sha256, read_artifact
+from erpose_edge.runtime.artifact import Artifact, file_sha256, read_artifact
 from erpose_edge.runtime.bundle_signature import SIGNATURE_NAME, Signature
+from erpose_edge.runtime.manifest import MANIFEST_NAME, Manifest
 from erpose_edge.runtime.manifest_fields import Fields
 from erpose_edge.runtime.safe_tar import LIMITS, Places
 
@@ -164,6 +165,15 @@ class Bundle:
     def artifacts(self) -> tuple[Path, ...]:
         """Folders of the artifacts, the one that serves first."""
         return tuple(self.folder / name for name in self.document.artifacts)
+
+    def opened(self) -> dict[str, Artifact]:
+        """Return the artifacts by the name of their folder; their files were verified already."""
+        return {
+            folder.name: Artifact(
+                folder, Manifest.from_bytes((folder / MANIFEST_NAME).read_bytes(), str(folder))
+            )
+            for folder in self.artifacts
+        }
 
     @property
     def size_bytes(self) -> int:

@@ -5,14 +5,12 @@ Whoever has the document can compute every statistic again.
 
 from __future__ import annotations
 
-import base64
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from erpose_edge.errors import ConfigError, IntegrityError
 from erpose_edge.metrics.pose_stability import Tracks
+from erpose_edge.runtime.json_arrays import array_from_json, array_to_json
 from erpose_edge.skeleton import skeleton_named
 from erpose_edge.validate.stability import (
     ANSWERS,
@@ -26,7 +24,6 @@ from erpose_edge.validate.stability import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
 
 _SAME = 2e-6  # two statistics from the same tracks, computed on two machines
 _ARRAYS = {"keypoints": "<f4", "counted": "|b1", "rank": "<i2"}
@@ -60,7 +57,9 @@ def stability_document(
         **statistics(measured),
         "samples": {
             "tracks": {name: _packed_tracks(found) for name, found in measured.tracks.items()},
-            "answers": {name: _packed(found, "<i2") for name, found in measured.answers.items()},
+            "answers": {
+                name: array_to_json(found, "<i2") for name, found in measured.answers.items()
+            },
         },
     }
 
@@ -90,17 +89,8 @@ def _compare(where: str, stated: object, computed: object) -> None:
         )
 
 
-def _packed(array: NDArray[Any], dtype: str) -> dict[str, Any]:
-    content = np.ascontiguousarray(array.astype(dtype)).tobytes()
-    return {
-        "shape": list(array.shape),
-        "dtype": dtype,
-        "base64": base64.b64encode(content).decode("ascii"),
-    }
-
-
 def _packed_tracks(tracks: Tracks) -> dict[str, Any]:
-    return {name: _packed(getattr(tracks, name), dtype) for name, dtype in _ARRAYS.items()}
+    return {name: array_to_json(getattr(tracks, name), dtype) for name, dtype in _ARRAYS.items()}
 
 
 def _unpacked(document: Mapping[str, Any]) -> Stability:
@@ -112,10 +102,10 @@ def _unpacked(document: Mapping[str, Any]) -> Stability:
     try:
         clip, samples = document["clip"], document["samples"]
         tracks = {
-            name: Tracks(*(_array(parts[key], dtype) for key, dtype in _ARRAYS.items()))
+            name: Tracks(*(array_from_json(parts[key], dtype) for key, dtype in _ARRAYS.items()))
             for name, parts in samples["tracks"].items()
         }
-        answers = {name: _array(part, "<i2") for name, part in samples["answers"].items()}
+        answers = {name: array_from_json(part, "<i2") for name, part in samples["answers"].items()}
         found = Stability(
             rate=float(clip["rate"]),
             skeleton=skeleton_named(document["skeleton"]),
@@ -146,10 +136,3 @@ def _unpacked(document: Mapping[str, Any]) -> Stability:
             f"stability samples: expected the tracks of a clip, got {error}; measure again"
         ) from None
     return found
-
-
-def _array(part: Mapping[str, Any], dtype: str) -> NDArray[Any]:
-    if part["dtype"] != dtype:
-        raise ValueError(f"{part['dtype']} for {dtype}")
-    content = base64.b64decode(part["base64"], validate=True)
-    return np.frombuffer(content, dtype).reshape([int(side) for side in part["shape"]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,22 @@ class Source:
     weights: Path | None = None
     policy: Path | None = None
 
+    def weights_of(self, artifact: Artifact) -> Weights:
+        """Return the weights that an artifact was exported from.
+
+        Raises:
+            RequestError: They are not there.
+            MissingExtraError: A package of the ``export`` extra is missing.
+        """
+        import torch  # noqa: F401 - named first where it is missing
+
+        from erpose_edge.network.checkpoint import load_weights
+        from erpose_edge.quantization.checkpoint import under_policy
+        from erpose_edge.quantization.recipe import load_policy
+
+        weights = load_weights(self.weights or _bundled(artifact))
+        return under_policy(weights, load_policy(self.policy)) if self.policy else weights
+
 
 def read_artifacts(folders: list[Path]) -> dict[str, Artifact]:
     """Read and verify artifacts; each is named after its precision.
@@ -53,32 +69,27 @@ def read_artifacts(folders: list[Path]) -> dict[str, Artifact]:
 
 
 def extra_files(
-    artifacts: Mapping[str, Artifact], profile: Profile, source: Source
+    artifacts: Mapping[str, Artifact], profile: Profile, weights: Callable[[Artifact], Weights]
 ) -> dict[str, bytes]:
     """Return what belongs into a bundle with these artifacts, by path, for `write_bundle`.
+
+    Args:
+        artifacts: By name; the first one serves.
+        profile: Of the target.
+        weights: Finds what an artifact was exported from, if its graph has to be made.
 
     Raises:
         RequestError: The weights to export the shared graph from are not there, or are others than
             those of the artifact.
         MissingExtraError: A package of the ``export`` extra is missing.
     """
-    name, artifact = next(iter(artifacts.items()))
-    files = integration(artifact, profile, name)
-    if needs_shared_graph(artifact):
-        files[SHARED_ONNX] = shared_graph(artifact, _weights(artifact, source))
-    return files
-
-
-def integration(artifact: Artifact, profile: Profile, name: str) -> dict[str, bytes]:
-    """Return the integration files of the artifact that is called ``name`` in its bundle."""
     from erpose_edge.deploy.integration.files import integration_files
 
-    return integration_files(artifact, profile, f"{ARTIFACTS_FOLDER}/{name}")
-
-
-def needs_shared_graph(artifact: Artifact) -> bool:
-    """Say whether the shared graph has to be put beside an artifact: whether it is not ONNX."""
-    return not any(file.endswith(".onnx") for file in artifact.manifest.files)
+    name, artifact = next(iter(artifacts.items()))
+    files = integration_files(artifact, profile, f"{ARTIFACTS_FOLDER}/{name}")
+    if not any(file.endswith(".onnx") for file in artifact.manifest.files):
+        files[SHARED_ONNX] = shared_graph(artifact, weights(artifact))
+    return files
 
 
 def shared_graph(artifact: Artifact, weights: Weights) -> bytes:
@@ -118,17 +129,6 @@ def shared_graph(artifact: Artifact, weights: Weights) -> bytes:
             "the artifact was made with by --policy"
         )
     return serialize(export.graph)
-
-
-def _weights(artifact: Artifact, source: Source) -> Weights:
-    import torch  # noqa: F401 - named first where it is missing
-
-    from erpose_edge.network.checkpoint import load_weights
-    from erpose_edge.quantization.checkpoint import under_policy
-    from erpose_edge.quantization.recipe import load_policy
-
-    weights = load_weights(source.weights or _bundled(artifact))
-    return under_policy(weights, load_policy(source.policy)) if source.policy else weights
 
 
 def _bundled(artifact: Artifact) -> Path:

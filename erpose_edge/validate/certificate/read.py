@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from erpose_edge.errors import RequestError
 from erpose_edge.runtime.manifest import PRECISIONS as ARTIFACT_PRECISIONS
 from erpose_edge.runtime.manifest_fields import Fields
-from erpose_edge.validate.certificate.seal import FORMAT, require_sealed
+from erpose_edge.validate.certificate.seal import FORMAT
 from erpose_edge.validate.placement import INT8, PRECISIONS
 
 if TYPE_CHECKING:
@@ -19,19 +17,6 @@ if TYPE_CHECKING:
 # there may be a few artifacts and scenarios.
 MOST_BYTES = 256 * 1024 * 1024
 _REMEDY = "measure again"
-
-
-def read_certificate(path: Path) -> dict[str, Any]:
-    """Read a file and check its form and its seal.
-
-    Raises:
-        RequestError: There is no such file.
-        IntegrityError: It is no certificate, or not the text that was sealed.
-    """
-    if not path.is_file():
-        raise RequestError(f"{path}: expected a certificate, got no such file; check the path")
-    fields = parse_certificate(path.read_bytes(), str(path))
-    return require_sealed(fields, str(path))
 
 
 def parse_certificate(content: bytes, where: str) -> dict[str, Any]:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from erpose_edge.errors import IntegrityError
+from erpose_edge.runtime.json_arrays import array_to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_AGAIN = "measure again"
 _DTYPE = "<i8"
 _MOST = 1 << 27  # values; ten minutes at 1000 frames a second are 2.4 million
 
 
 def packed(values: NDArray[np.int64]) -> dict[str, Any]:
     """Return an array of int64 as shape, type and base64 of its little-endian bytes."""
-    plain = np.ascontiguousarray(values, _DTYPE)
-    text = base64.b64encode(plain.tobytes()).decode("ascii")
-    return {"shape": list(plain.shape), "dtype": _DTYPE, "base64": text}
+    return array_to_json(values, _DTYPE)
 
 
 def unpacked(document: object, where: str, columns: int | None = None) -> NDArray[np.int64]:
@@ -54,9 +54,6 @@ def unpacked(document: object, where: str, columns: int | None = None) -> NDArra
         )
     values = np.frombuffer(content, _DTYPE).reshape(shape)
     return np.asarray(values, np.int64)
-
-
-_AGAIN = "measure again"
 
 
 def _shape(document: object) -> tuple[int, ...]:

@@ -33,11 +33,16 @@ PRECISIONS = (
     "bool",
     UNKNOWN,
 )  # fmt: skip
-_ENGINES = {
-    "openvino": "openvino",
-    "tflite": "tflite",
-    "onnxruntime": "onnxruntime",
-    "tensorrt": "tensorrt",
+_ENGINES = ("openvino", "tflite", "onnxruntime", "tensorrt")  # also names of modules here
+# As numpy and ONNX Runtime name types; what has the name of the precision itself is left out.
+_TYPES = {
+    "float": "fp32",
+    "float32": "fp32",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "double": "fp64",
+    "float64": "fp64",
+    "uint8": INT8,
 }
 
 
@@ -83,9 +88,15 @@ def placement_of(runner: object, artifact: Artifact) -> list[PlacedLayer]:
             f"placement: expected an engine of {', '.join(_ENGINES)}, got {engine!r}; "
             "install a version of erpose-edge that knows it"
         )
-    module = importlib.import_module(f"{__name__}.{_ENGINES[engine]}")
+    module = importlib.import_module(f"{__name__}.{engine}")
     read: Reader = module.read_placement
     return read(runner, artifact)
+
+
+def precision_of(dtype: str) -> str:
+    """Return the precision of a type by its name; ``unknown`` for one that is no precision."""
+    precision = _TYPES.get(dtype, dtype)
+    return precision if precision in PRECISIONS else UNKNOWN
 
 
 def int8_share(layers: Sequence[Mapping[str, Any]]) -> float | None:

@@ -11,24 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from erpose_edge.validate.parity.onnx_bytes import read_nodes
-from erpose_edge.validate.placement import CONVOLUTION, INT8, UNKNOWN, PlacedLayer, with_missing
+from erpose_edge.validate.placement import (
+    CONVOLUTION,
+    INT8,
+    PlacedLayer,
+    precision_of,
+    with_missing,
+)
 
 if TYPE_CHECKING:
     from erpose_edge.runtime.artifact import Artifact
 
 _CONVOLUTIONS = ("Conv", "FusedConv", "QLinearConv", "ConvInteger")
-_PRECISIONS = {
-    "float": "fp32",
-    "float16": "fp16",
-    "bfloat16": "bf16",
-    "double": "fp64",
-    "int8": INT8,
-    "uint8": INT8,
-    "int16": "int16",
-    "int32": "int32",
-    "int64": "int64",
-    "bool": "bool",
-}
 _KERNEL = "_kernel_time"
 _RENAMED = re.compile(r"(_token_\d+|_quant|_nchwc)+$")  # what its optimiser adds to a name
 
@@ -51,7 +45,7 @@ def read_placement(runner: Any, artifact: Artifact) -> list[PlacedLayer]:  # noq
             PlacedLayer(
                 layer=name,
                 kind=CONVOLUTION if kind in _CONVOLUTIONS else kind,
-                precision=_PRECISIONS.get(data, UNKNOWN),
+                precision=precision_of(data),
                 unit=facts["provider"].replace("ExecutionProvider", "").lower(),
                 asked=INT8 if kind in _CONVOLUTIONS and name in asked else None,
             )

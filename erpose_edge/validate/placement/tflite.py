@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from erpose_edge.validate.placement import CONVOLUTION, INT8, UNKNOWN, PlacedLayer
+from erpose_edge.validate.placement import CONVOLUTION, INT8, PlacedLayer, precision_of
 
 if TYPE_CHECKING:
     from erpose_edge.runtime.artifact import Artifact
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 _DELEGATE = "DELEGATE"
-_PRECISIONS = {
-    "float32": "fp32",
-    "float16": "fp16",
-    "float64": "fp64",
-    "int8": INT8,
-    "uint8": INT8,
-    "int16": "int16",
-    "int32": "int32",
-    "int64": "int64",
-    "bool": "bool",
-}
 
 
 def read_placement(runner: Any, artifact: Artifact) -> list[PlacedLayer]:  # noqa: ANN401
@@ -59,7 +48,7 @@ def read_placement(runner: Any, artifact: Artifact) -> list[PlacedLayer]:  # noq
             PlacedLayer(
                 layer=f"{kind}_{place}",
                 kind=CONVOLUTION if convolution else kind,
-                precision=_PRECISIONS.get(data, UNKNOWN),
+                precision=precision_of(data),
                 unit="xnnpack" if place in taken else "builtin",
                 asked=INT8 if weights in ("int8", "uint8") else None,
             )

@@ -60,7 +60,7 @@ def test_the_graph_is_that_of_the_artifact_with_its_scales(weights, tmp_path):
     from onnx.numpy_helper import to_array
 
     found = artifact(tmp_path / "int8", weights)
-    files = extra_files({"int8": found}, PROFILE, Source(weights.path))
+    files = extra_files({"int8": found}, PROFILE, Source(weights.path).weights_of)
     assert any(path.startswith("integration/") for path in files)
     graph = onnx.load_from_string(files[SHARED_ONNX]).graph
     assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim] == [1, 3, *SIZE]
@@ -77,14 +77,14 @@ def test_the_graph_is_that_of_the_artifact_with_its_scales(weights, tmp_path):
 def test_an_artifact_that_is_onnx_needs_no_second_graph(weights, tmp_path):
     manifest = tiny_manifest("compact", "onnxruntime")
     found = write_artifact(tmp_path / "fp32", manifest, {"model.onnx": b"graph"})
-    files = extra_files({"fp32": found}, load_profile("onnxruntime-cpu"), Source())
+    files = extra_files({"fp32": found}, load_profile("onnxruntime-cpu"), Source().weights_of)
     assert SHARED_ONNX not in files
 
 
 def test_weights_that_are_not_bundled_have_to_be_given(weights, tmp_path):
     found = artifact(tmp_path / "int8", weights)
     with pytest.raises(RequestError) as caught:
-        extra_files({"int8": found}, PROFILE, Source())
+        extra_files({"int8": found}, PROFILE, Source().weights_of)
     assert (
         f"weights: expected the file with sha256 {weights.sha256[:12]}... to export "
         "onnx/model.onnx from, got none that is bundled; pass it with --weights"
@@ -94,7 +94,7 @@ def test_weights_that_are_not_bundled_have_to_be_given(weights, tmp_path):
 def test_other_weights_are_refused(weights, tmp_path):
     found = artifact(tmp_path / "int8", weights, weights_sha256="0" * 64)
     with pytest.raises(RequestError) as caught:
-        extra_files({"int8": found}, PROFILE, Source(weights.path))
+        extra_files({"int8": found}, PROFILE, Source(weights.path).weights_of)
     text = str(caught.value)
     assert text.startswith(f"{weights.path}: expected the weights of {found.folder} (sha256 000000")
     assert text.endswith("pass those it was exported from, or export the artifact again")
@@ -104,14 +104,14 @@ def test_another_policy_is_refused_and_said_how_to_give(weights, tmp_path):
     mixed = load_policy("default").model_copy(update={"keep_float": ["backbone.*", "head.*"]})
     found = artifact(tmp_path / "int8", weights, mixed)
     with pytest.raises(RequestError, match=r"policy: expected the one with sha256 .* by --policy"):
-        extra_files({"int8": found}, PROFILE, Source(weights.path))
+        extra_files({"int8": found}, PROFILE, Source(weights.path).weights_of)
 
 
 @pytest.mark.parametrize("changes", [{"scales": {"a": 1.0}}, {"policy_sha256": "1" * 64}])
 def test_a_network_with_other_scales_or_of_another_policy_is_refused(weights, tmp_path, changes):
     found = artifact(tmp_path / "int8", weights, **changes)
     with pytest.raises(RequestError, match="policy: expected the one with sha256"):
-        extra_files({"int8": found}, PROFILE, Source(weights.path))
+        extra_files({"int8": found}, PROFILE, Source(weights.path).weights_of)
 
 
 def test_artifacts_are_named_after_their_precision_and_one_of_each_will_do(weights, tmp_path):

@@ -15,11 +15,11 @@ from erpose_edge.machine.load import (
     cpu_load,
     find_gpu_load,
     parse_cpu_times,
-    read_cpu_times,
-    read_gpu_load,
 )
-from erpose_edge.machine.rails import read_rails, total_rails
+from erpose_edge.machine.rails import total_rails
 from erpose_edge.machine.rapl import energy_uj, find_rapl
+from erpose_edge.machine.telemetry.recording import Recording
+from erpose_edge.machine.telemetry.sampler import Sampler
 from erpose_edge.machine.thermal import (
     TripPoint,
     find_throttle_counters,
@@ -37,12 +37,19 @@ def write(root: Path, files: dict[str, object]) -> Path:
     return root
 
 
+def recorded(root: Path) -> Recording:
+    """Sample a machine once or twice."""
+    with Sampler(root) as sampler:
+        pass
+    return sampler.recording()
+
+
 @pytest.mark.parametrize("board", machine_trees.BOARDS)
 def test_rails_and_total_of_every_board(board: str, tmp_path: Path) -> None:
     expected = machine_trees.BOARDS[board]
-    rails = read_rails(machine_trees.build(board, tmp_path))
-    assert {name: mw / 1e3 for name, mw in rails.rails_mw.items()} == pytest.approx(expected.rails)
-    assert (rails.total_mw or 0) / 1e3 == pytest.approx(expected.total_w or 0)
+    sample = recorded(machine_trees.build(board, tmp_path)).samples()[0]
+    assert {name: mw / 1e3 for name, mw in sample.rails_mw.items()} == pytest.approx(expected.rails)
+    assert (sample.power_mw or 0) / 1e3 == pytest.approx(expected.total_w or 0)
 
 
 def test_the_input_is_the_total_and_else_the_sum() -> None:
@@ -59,14 +66,15 @@ def test_channels_that_are_not_connected_or_sums_are_no_rails(tmp_path: Path) ->
         files[f"{chip}/in{channel}_label"] = label
         files[f"{chip}/in{channel}_input"] = 5000
         files[f"{chip}/curr{channel}_input"] = 300
-    assert read_rails(write(tmp_path, files)).rails_mw == {"CV": 1500.0}
+    assert recorded(write(tmp_path, files)).samples()[0].rails_mw == {"CV": 1500.0}
 
 
 def test_a_total_is_unknown_when_one_of_its_rails_is(tmp_path: Path) -> None:
     root = machine_trees.build("agx-orin-jetpack5", tmp_path)
     next(root.glob("sys/bus/i2c/devices/*/hwmon/hwmon*/curr1_input")).write_text("")
-    rails = read_rails(root)
-    assert rails.total_mw is None and len(rails.total_from) == len(rails.rails_mw) + 1
+    recording = recorded(root)
+    sample, total_from = recording.samples()[0], recording.layout.total_from
+    assert sample.power_mw is None and len(total_from) == len(sample.rails_mw) + 1
 
 
 def test_zones_that_are_switched_off_have_no_temperature(tmp_path: Path) -> None:
@@ -170,8 +178,8 @@ def test_gpu_load_is_per_mille_and_thor_has_none(tmp_path: Path) -> None:
     orin = machine_trees.build("orin-nano-super", tmp_path / "orin")
     thor = machine_trees.build("thor", tmp_path / "thor")
     assert find_gpu_load(orin) is not None and find_gpu_load(thor) is None
-    assert read_gpu_load(orin) == 842
-    assert read_gpu_load(write(tmp_path / "old", {"sys/devices/gpu.0/load": 765})) == 765
+    old = write(tmp_path / "old", {"sys/devices/gpu.0/load": 765})
+    assert [recorded(root).samples()[0].gpu_load for root in (orin, old)] == [0.842, 0.765]
 
 
 def test_waiting_for_a_disk_is_not_work(tmp_path: Path) -> None:
@@ -181,7 +189,7 @@ def test_waiting_for_a_disk_is_not_work(tmp_path: Path) -> None:
     after = parse_cpu_times("cpu 150 0 150 800 100 0 0 0 0 0")
     assert before and after and cpu_load(before, after) == 0.5
     assert cpu_load(before, before) is None
-    assert read_cpu_times(tmp_path) is None
+    assert recorded(tmp_path).cpu_times() == []
 
 
 @given(st.text("cpu 0123456789-\n", max_size=80))
